@@ -1,0 +1,1 @@
+//! Kubernetes API facts as data: kinds, schemas, quantities, selectors, metadata, patches.

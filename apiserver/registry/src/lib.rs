@@ -1,0 +1,1 @@
+//! What each kind does beyond its schema: defaulting, validation, strategy, printing.

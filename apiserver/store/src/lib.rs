@@ -1,0 +1,1 @@
+//! MVCC storage with watch.

@@ -1,0 +1,3 @@
+//! The CNI plugins, picked by the name that the binary is called by.
+
+fn main() {}

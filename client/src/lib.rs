@@ -1,0 +1,1 @@
+//! kube client set-up and shared informers.

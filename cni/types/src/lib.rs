@@ -1,0 +1,1 @@
+//! CNI configuration, results and errors, as the specification defines them.

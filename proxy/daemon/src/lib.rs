@@ -1,0 +1,1 @@
+//! Keeps the node's Service rules in step with the API server.

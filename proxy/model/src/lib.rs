@@ -1,0 +1,1 @@
+//! Services and endpoints to a rule model: pure.

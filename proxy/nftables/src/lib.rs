@@ -1,0 +1,1 @@
+//! The rule model as nf_tables objects, committed over netlink.

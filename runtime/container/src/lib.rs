@@ -1,0 +1,1 @@
+//! An OCI container: spec to plan, parent, child and state.

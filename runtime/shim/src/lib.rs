@@ -1,0 +1,1 @@
+//! The one small process of a pod.

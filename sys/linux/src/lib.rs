@@ -1,0 +1,1 @@
+//! The kernel edge: every system call that needs `unsafe`, wrapped once over owned file descriptors.

@@ -1,0 +1,1 @@
+//! rtnetlink, nf_tables and conntrack over plain, synchronous netlink sockets.

@@ -1,0 +1,3 @@
+//! The one door to the project.
+
+fn main() {}
