@@ -56,8 +56,9 @@ pub enum Usage {
 pub struct Request {
     /// CN.
     pub common_name: String,
-    /// O, each of them.
-    pub organizations: Vec<String>,
+    /// O: the one group of the user. (A certificate may carry several; no identity of a cluster
+    /// needs them.)
+    pub organization: Option<String>,
     /// Subject alternative names.
     pub sans: Vec<San>,
     /// Its use.
@@ -152,7 +153,7 @@ impl Authority {
         let key = KeyPair::generate().map_err(PkiError::Key)?;
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, request.common_name.as_str());
-        for organization in &request.organizations {
+        if let Some(organization) = &request.organization {
             params.distinguished_name.push(DnType::OrganizationName, organization.as_str());
         }
         for san in &request.sans {
@@ -230,7 +231,7 @@ impl Authority {
                     && certificate.public_key().subject_public_key.data.as_ref()
                         == key.public_key_raw()
                     && subject.common_name == request.common_name
-                    && subject.organizations == request.organizations
+                    && subject.organizations.iter().eq(&request.organization)
                     && sans == wanted,
             )
         };

@@ -3,7 +3,7 @@ use super::*;
 fn request(common_name: &str) -> Request {
     Request {
         common_name: common_name.to_owned(),
-        organizations: vec!["system:nodes".to_owned(), "second".to_owned()],
+        organization: Some("system:nodes".to_owned()),
         sans: vec![San::Ip([127, 0, 0, 1].into()), San::Dns("localhost".to_owned())],
         usage: Usage::Both,
         lifetime: Duration::from_secs(3600),
@@ -18,7 +18,7 @@ fn a_certificate_says_who_it_was_issued_to() {
     let der = CertificateDer::from_pem_slice(issued.certificate_pem.as_bytes()).unwrap();
     let subject = client_subject(&der).unwrap();
     assert_eq!(subject.common_name, "system:node:n1");
-    assert_eq!(subject.organizations, ["system:nodes", "second"]);
+    assert_eq!(subject.organizations, ["system:nodes"]);
 }
 
 #[test]
