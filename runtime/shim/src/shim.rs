@@ -103,7 +103,6 @@ impl Shim {
         oom_score_adj: String,
     ) -> Result<Self, Fault> {
         let journal = Journal::open(dir.join(crate::protocol::LOG));
-        let records = Records::open(dir)?;
         let signals = SignalFd::new(SignalSet::of(&[SIGHUP, SIGINT, SIGTERM]))
             .map_err(|error| sys("block signals", &error))?;
         let mut poller = Poller::new()?;
@@ -111,11 +110,12 @@ impl Shim {
         let listening = listen(&dir.join(SOCKET)).and_then(|listener| {
             let token = poller.add(&listener, READ)?;
             let signal_token = poller.add(&signals, READ)?;
-            Ok((listener, token, signal_token))
+            Ok((listener, token, signal_token, Records::open(dir)?))
         });
-        let (listener, token, signal_token) = match listening {
+        let (listener, token, signal_token, records) = match listening {
             Ok(listening) => listening,
             Err(mut fault) => {
+                std::fs::remove_file(dir.join(SOCKET)).unwrap_or_default();
                 for also in sandbox.teardown() {
                     fault.message = format!("{}; then, undoing it: {also}", fault.message);
                 }
