@@ -51,6 +51,7 @@ struct Report {
 struct MadeProcess {
     pid: i32,
     cgroup: String,
+    warnings: Vec<String>,
 }
 
 /// A process that a job made, with what came along.
@@ -60,6 +61,7 @@ struct Delivered {
     cgroup: String,
     pidfd: Pidfd,
     terminal: Option<OwnedFd>,
+    warnings: Vec<String>,
 }
 
 impl Shim {
@@ -107,6 +109,11 @@ impl Shim {
         let Some(job) = self.jobs.remove(&token) else { return };
         self.unwatch(&job.child, token);
         let outcome = receive_report(&job);
+        if let Ok(Some(made)) = &outcome {
+            for warning in &made.warnings {
+                self.journal.note(&format!("{:?}: {warning}", job.kind));
+            }
+        }
         match job.kind {
             JobKind::Create { container } => self.created(&container, job.asker, outcome),
             JobKind::Exec { container, exec, timeout } => {
@@ -293,7 +300,7 @@ fn report(socket: &OwnedFd, outcome: Result<Option<Made>, Fault>) -> i32 {
     let (result, fds) = match outcome {
         Ok(Some(made)) => {
             let fds = [Some(made.pidfd), made.terminal];
-            (Ok(Some(MadeProcess { pid: made.pid, cgroup: made.cgroup })), fds)
+            (Ok(Some(MadeProcess { pid: made.pid, cgroup: made.cgroup, warnings: made.warnings })), fds)
         }
         Ok(None) => (Ok(None), [None, None]),
         Err(fault) => (Err(fault), [None, None]),
@@ -327,5 +334,6 @@ fn receive_report(job: &Job) -> Result<Option<Delivered>, Fault> {
         cgroup: made.cgroup,
         pidfd: Pidfd::from(pidfd),
         terminal: fds.next(),
+        warnings: made.warnings,
     }))
 }

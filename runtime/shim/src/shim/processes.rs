@@ -129,6 +129,9 @@ impl Shim {
             Ok(received) if received.bytes == 0 => {
                 let at_ns = now_ns();
                 container.started_at_ns = Some(at_ns);
+                if let Err(fault) = builder::mark_started(&self.spec.state_dir, id) {
+                    self.journal.note(&format!("start: {fault}"));
+                }
                 Ok(Answer::Started { at_ns })
             }
             Ok(received) => {

@@ -255,7 +255,7 @@ impl Shim {
         let (container, exec) = (id.to_owned(), exec_id.to_owned());
         let kind = JobKind::Exec { container, exec, timeout };
         let started = self.start_job(kind, Some(asker), move || {
-            builder::exec(&state_dir, &name, process, stdio).map(Some)
+            builder::exec(&state_dir, &name, &process, stdio).map(Some)
         });
         if started.is_err()
             && let Some(container) = self.containers.get_mut(id)
