@@ -300,7 +300,14 @@ fn report(socket: &OwnedFd, outcome: Result<Option<Made>, Fault>) -> i32 {
     let (result, fds) = match outcome {
         Ok(Some(made)) => {
             let fds = [Some(made.pidfd), made.terminal];
-            (Ok(Some(MadeProcess { pid: made.pid, cgroup: made.cgroup, warnings: made.warnings })), fds)
+            (
+                Ok(Some(MadeProcess {
+                    pid: made.pid,
+                    cgroup: made.cgroup,
+                    warnings: made.warnings,
+                })),
+                fds,
+            )
         }
         Ok(None) => (Ok(None), [None, None]),
         Err(fault) => (Err(fault), [None, None]),
