@@ -200,8 +200,11 @@ impl Expected {
         let given_version = text("apiVersion").unwrap_or(&api_version);
         let given_kind = text("kind").unwrap_or(kind);
         let (given_group, given_v) = given_version.split_once('/').unwrap_or(("", given_version));
-        let known = self.ty.gvks.contains(&(given_group, given_v, given_kind));
-        if known && (given_version == api_version || self.ty.gvks.len() > 1) {
+        // What is known in every group, such as DeleteOptions, is so in its own group as well.
+        let everywhere = self.ty.gvks.len() > 1;
+        let known = self.ty.gvks.contains(&(given_group, given_v, given_kind))
+            || (everywhere && given_kind == kind && given_version == "meta.k8s.io/v1");
+        if known && (given_version == api_version || everywhere) {
             return Ok(());
         }
         if given_kind != kind {

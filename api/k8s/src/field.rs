@@ -177,9 +177,9 @@ impl FieldError {
         let mut out = self.kind.words().to_owned();
         if self.kind.shows_value() {
             out.push_str(": ");
-            match &self.value {
-                Value::String(s) => out.push_str(&go_quote(s)),
-                other => out.push_str(&other.to_string()),
+            match self.value.as_str() {
+                Some(text) => out.push_str(&go_quote(text)),
+                None => out.push_str(&self.value.to_string()),
             }
         }
         if !self.detail.is_empty() {

@@ -208,7 +208,8 @@ fn read_suffix(suffix: &str) -> Result<(i64, u32, Format), ParseError> {
         return Ok((0, *shift, Format::BinarySi));
     }
     let digits = suffix.strip_prefix(['e', 'E']).ok_or(ParseError)?;
-    let exponent: i64 = digits.parse().map_err(|_: std::num::ParseIntError| ParseError)?;
+    let exponent: i64 =
+        digits.parse().map_err(|_out_of_range: std::num::ParseIntError| ParseError)?;
     Ok((exponent, 0, Format::DecimalExponent))
 }
 

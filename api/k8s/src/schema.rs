@@ -236,8 +236,5 @@ pub fn by_name(name: &str) -> Option<&'static Type> {
 
 /// The type served as that group, version and kind (`""` is the core group).
 pub fn by_gvk(group: &str, version: &str, kind: &str) -> Option<&'static Type> {
-    TYPES
-        .iter()
-        .find(|t| t.gvks.len() < 4 && t.gvks.iter().any(|g| *g == (group, version, kind)))
-        .copied()
+    TYPES.iter().find(|t| t.gvks.len() < 4 && t.gvks.contains(&(group, version, kind))).copied()
 }

@@ -48,10 +48,7 @@ fn merge_keys(value: &mut Value) {
     match value {
         Value::Object(map) => {
             if let Some(merged) = map.shift_remove("<<") {
-                let sources = match merged {
-                    Value::Array(list) => list,
-                    one => vec![one],
-                };
+                let sources = if let Value::Array(list) = merged { list } else { vec![merged] };
                 for source in sources {
                     let Value::Object(source) = source else { continue };
                     for (key, value) in source {

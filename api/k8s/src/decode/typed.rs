@@ -30,9 +30,9 @@ pub(super) fn walk(ty: &'static Type, value: Value, yaml: bool) -> Outcome {
     let value = match value {
         Value::Object(map) => Value::Object(walk.object(ty, map)),
         Value::Null => Value::Object(Map::new()),
-        other => {
-            walk.mismatch(&other, &ty.go_name());
-            other
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            walk.mismatch(&value, &ty.go_name());
+            value
         }
     };
     Outcome { value, unknown: walk.unknown, error: walk.error }
@@ -143,7 +143,7 @@ impl Walk {
             (FieldType::Bool, Value::String(text)) if self.yaml => self.yaml_bool(text),
             (FieldType::Double, value @ Value::Number(_)) => value,
             (FieldType::Int32 | FieldType::Int64, value) => self.integer(ty, value),
-            (FieldType::Bytes, Value::String(text)) => self.bytes(text),
+            (FieldType::Bytes, Value::String(text)) => self.bytes(&text),
             (FieldType::Quantity, value) => self.quantity(value),
             (FieldType::IntOrString, value) => self.int_or_string(value),
             (FieldType::Time | FieldType::MicroTime, Value::String(text)) => self.time(ty, text),
@@ -211,7 +211,7 @@ impl Walk {
         }
     }
 
-    fn bytes(&mut self, text: String) -> Value {
+    fn bytes(&mut self, text: &str) -> Value {
         let stripped: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
         if let Err(error) = STANDARD.decode(&stripped) {
             let at = match error {
@@ -242,21 +242,18 @@ impl Walk {
     }
 
     fn int_or_string(&mut self, value: Value) -> Value {
-        match &value {
-            Value::String(_) => value,
-            Value::Number(n) if n.as_i64().is_some_and(|n| i32::try_from(n).is_ok()) => value,
-            other => {
-                let word = match other {
-                    Value::Number(number) => format!("number {number}"),
-                    other => go_kind(other).to_owned(),
-                };
-                self.fail(format!(
-                    "json: cannot unmarshal {word} into Go value of type int32 (at {})",
-                    self.path
-                ));
-                value
-            }
+        let fits = value.as_i64().is_some_and(|n| i32::try_from(n).is_ok());
+        if !fits && !value.is_string() {
+            let word = match value.as_number() {
+                Some(number) => format!("number {number}"),
+                None => go_kind(&value).to_owned(),
+            };
+            self.fail(format!(
+                "json: cannot unmarshal {word} into Go value of type int32 (at {})",
+                self.path
+            ));
         }
+        value
     }
 
     fn time(&mut self, ty: FieldType, text: String) -> Value {

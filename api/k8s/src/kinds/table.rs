@@ -15,6 +15,7 @@ const CREATE: &[&str] = &["create"];
 const OBJECT_VERBS: &[&str] = &["get", "patch", "update"];
 
 /// The names of a kind, which with its schema is all that most kinds differ in.
+#[derive(Clone, Copy)]
 struct Names {
     kind: &'static str,
     list_kind: &'static str,

@@ -14,7 +14,7 @@ fn check_references(value: &Value, schemas: &Value) {
             map.values().for_each(|v| check_references(v, schemas));
         }
         Value::Array(list) => list.iter().for_each(|v| check_references(v, schemas)),
-        _ => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

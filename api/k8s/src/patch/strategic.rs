@@ -27,10 +27,7 @@ pub fn strategic(ty: &'static Type, current: &Value, patch: Value) -> Result<Val
             "error decoding patch: a strategic merge patch must be an object",
         ));
     };
-    let original = match current {
-        Value::Object(map) => map.clone(),
-        _ => Object::new(),
-    };
+    let original = current.as_object().cloned().unwrap_or_default();
     merge_object(Schema::Struct(ty), original, patch).map(Value::Object)
 }
 
@@ -166,9 +163,8 @@ fn merge_ordered_lists(
         patch.keys().filter(|k| k.starts_with(ELEMENT_ORDER)).cloned().collect();
     for directive in directives {
         let field = directive.trim_start_matches(ELEMENT_ORDER);
-        let order = match patch.shift_remove(&directive) {
-            Some(Value::Array(order)) => order,
-            _ => return Err(bad_directive(&format!("{directive} must be a list"))),
+        let Some(Value::Array(order)) = patch.shift_remove(&directive) else {
+            return Err(bad_directive(&format!("{directive} must be a list")));
         };
         let known = schema.field(field);
         let old = take_list(original, field)?;
@@ -288,10 +284,7 @@ fn merge_list(
         let slot = merged.iter_mut().find(|e| identity(known, e) == Some(&key));
         match (slot, element) {
             (Some(slot), Value::Object(patch)) => {
-                let original = match slot.take() {
-                    Value::Object(map) => map,
-                    _ => Object::new(),
-                };
+                let original = slot.as_object_mut().map(std::mem::take).unwrap_or_default();
                 *slot = Value::Object(merge_object(known.inner, original, patch)?);
             }
             (_, element) => merged.extend(without_directives(element)),
@@ -360,6 +353,6 @@ fn without_directives(value: Value) -> Option<Value> {
             let kept = list.into_iter().filter(|v| !is_marker(v));
             Some(Value::Array(kept.filter_map(without_directives).collect()))
         }
-        scalar => Some(scalar),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Some(value),
     }
 }

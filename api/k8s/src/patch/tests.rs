@@ -29,8 +29,8 @@ fn check(patch: Value, pointer: &str, expected: &Expect) {
     expected.assert_eq(&shown);
 }
 
-fn containers(patch: Value) -> Value {
-    json!({"spec": {"template": {"spec": patch}}})
+fn containers(patch: impl Into<Value>) -> Value {
+    json!({"spec": {"template": {"spec": patch.into()}}})
 }
 
 const CONTAINERS: &str = "/spec/template/spec/containers";

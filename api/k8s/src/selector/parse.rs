@@ -71,14 +71,14 @@ pub(super) fn parse(text: &str) -> Result<Vec<Requirement>, ParseError> {
                     Token::End => break,
                     Token::Sign(",") => match parser.peek() {
                         Token::Word(_) | Token::Sign("!") => {}
-                        other => {
+                        other @ (Token::Sign(_) | Token::End) => {
                             return Err(error(format!(
                                 "found '{}', expected: identifier after ','",
                                 other.text()
                             )));
                         }
                     },
-                    other => {
+                    other @ (Token::Word(_) | Token::Sign(_)) => {
                         return Err(error(format!(
                             "found '{}', expected: ',' or 'end of string'",
                             other.text()
@@ -121,7 +121,7 @@ impl Parser {
         }
         let key = match self.next() {
             Token::Word(word) => word,
-            other => {
+            other @ (Token::Sign(_) | Token::End) => {
                 return Err(error(format!("found '{}', expected: identifier", other.text())));
             }
         };
@@ -190,7 +190,7 @@ impl Parser {
                     word
                 }
                 Token::Sign("," | ")") => String::new(),
-                other => {
+                other @ (Token::Sign(_) | Token::End) => {
                     return Err(error(format!(
                         "found '{}', expected: ',', ')' or identifier",
                         other.text()
@@ -203,7 +203,7 @@ impl Parser {
             match self.next() {
                 Token::Sign(",") => {}
                 Token::Sign(")") => break,
-                other => {
+                other @ (Token::Word(_) | Token::Sign(_) | Token::End) => {
                     return Err(error(format!("found '{}', expected: ',' or ')'", other.text())));
                 }
             }
