@@ -76,7 +76,11 @@ fn service(address: IpAddr) -> Value {
 /// The endpoints of the `kubernetes` Service are this server. The slice is not the endpoint-slice
 /// controller's, as the Service selects no pods.
 async fn publish_endpoints(api: &Api, port: u16) -> Result<(), Status> {
-    let Some(address) = api.config.advertise_address else { return Ok(()) };
+    // Pods have a loopback of their own: such an address is of no use to them, nor valid here.
+    let address = api.config.advertise_address;
+    let Some(address) = address.filter(|a| !a.is_loopback() && !a.is_unspecified()) else {
+        return Ok(());
+    };
     let endpoints = json!({
         "apiVersion": "v1",
         "kind": "Endpoints",

@@ -106,7 +106,7 @@ impl Context<'_> {
         if self.body.is_empty() {
             return Ok(None);
         }
-        let ty = schema::by_gvk("", "v1", name)
+        let ty = schema::by_name(&format!("io.k8s.apimachinery.pkg.apis.meta.v1.{name}"))
             .ok_or_else(|| status::internal(&format!("{name} is not in the schema")))?;
         let decoded =
             decode::decode_type(ty, &self.body, self.body_type()?, FieldValidation::Ignore)?;
