@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use rand::rngs::StdRng;
 use rand::RngExt as _;
+use rand::rngs::StdRng;
 
 use crate::cluster::{Cluster, NodeInfo};
-use crate::framework::{Candidates, Plugin, Reason, Verdict};
+use crate::framework::{Candidates, Reason, Verdict};
 use crate::plugins::{FILTER, PRE_FILTER, SCORE};
 use crate::pod::PodInfo;
 

@@ -285,4 +285,3 @@ async fn write_condition(client: &Client, unscheduled: &Unscheduled) -> Result<(
     let params = PatchParams::default();
     api.patch_status(name, &params, &Patch::Strategic(patch)).await.map(drop)
 }
-

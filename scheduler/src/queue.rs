@@ -25,14 +25,14 @@ pub struct Attempt {
     pub pod: Arc<PodInfo>,
     /// How often it was tried, this time included.
     pub attempts: u32,
-    queued_at: Duration,
 }
 
 #[derive(Debug)]
 struct Waiting {
     pod: Arc<PodInfo>,
     attempts: u32,
-    /// When it first came, for the order among equal priorities.
+    /// When it came or was last put back, for the order among equal priorities: whoever was tried
+    /// and did not fit lets the others go first.
     queued_at: Duration,
     part: Part,
 }
@@ -113,8 +113,8 @@ impl Queue {
                 continue;
             }
             if let Some(waiting) = self.pods.remove(&uid) {
-                let Waiting { pod, attempts, queued_at, .. } = waiting;
-                return Some(Attempt { pod, attempts: attempts + 1, queued_at });
+                let Waiting { pod, attempts, .. } = waiting;
+                return Some(Attempt { pod, attempts: attempts + 1 });
             }
         }
         None
@@ -124,13 +124,13 @@ impl Queue {
     pub fn reject(&mut self, attempt: Attempt, plugins: BTreeSet<&'static str>, now: Duration) {
         let backoff_until = now + backoff(attempt.attempts);
         let until = now + UNSCHEDULABLE_MAX;
-        self.put_back(attempt, Part::Unschedulable { plugins, backoff_until, until }, until);
+        self.put_back(attempt, Part::Unschedulable { plugins, backoff_until, until }, until, now);
     }
 
     /// Puts back a pod whose binding failed.
     pub fn retry(&mut self, attempt: Attempt, now: Duration) {
         let until = now + backoff(attempt.attempts);
-        self.put_back(attempt, Part::Backoff { until }, until);
+        self.put_back(attempt, Part::Backoff { until }, until, now);
     }
 
     /// Wakes the unschedulable pods that `event` may help.
@@ -175,10 +175,10 @@ impl Queue {
         }
     }
 
-    fn put_back(&mut self, attempt: Attempt, part: Part, until: Duration) {
-        let Attempt { pod, attempts, queued_at } = attempt;
+    fn put_back(&mut self, attempt: Attempt, part: Part, until: Duration, now: Duration) {
+        let Attempt { pod, attempts } = attempt;
         let uid = pod.uid.clone();
-        self.pods.insert(uid.clone(), Waiting { pod, attempts, queued_at, part });
+        self.pods.insert(uid.clone(), Waiting { pod, attempts, queued_at: now, part });
         self.timers.push(Reverse((until, uid)));
     }
 

@@ -62,10 +62,10 @@ async fn post(client: &kube::Client, pod: &Pod, node: &str) -> Result<(), BindEr
         node: node.to_owned(),
         source: Box::new(source),
     };
-    let body = serde_json::to_vec(&binding).map_err(|e| failed(kube::Error::SerdeError(e)))?;
     let api = Api::<Pod>::namespaced(client.clone(), namespace);
     let params = PostParams::default();
-    let request = api.create_subresource::<serde_json::Value>("binding", name, &params, body);
+    let request =
+        api.create_subresource::<_, serde_json::Value>("binding", name, &params, &binding);
     match tokio::time::timeout(TIMEOUT, request).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
@@ -74,10 +74,9 @@ async fn post(client: &kube::Client, pod: &Pod, node: &str) -> Result<(), BindEr
         Ok(Err(error @ kube::Error::Api(_))) => Err(failed(error)),
         // The answer was lost, the binding maybe not: look before the place is given away.
         Ok(Err(error)) => confirm(&api, name, node).await.ok_or_else(|| failed(error)),
-        Err(_elapsed) => confirm(&api, name, node).await.ok_or_else(|| BindError::Timeout {
-            pod: full_name(pod),
-            node: node.to_owned(),
-        }),
+        Err(_elapsed) => confirm(&api, name, node)
+            .await
+            .ok_or_else(|| BindError::Timeout { pod: full_name(pod), node: node.to_owned() }),
     }
 }
 

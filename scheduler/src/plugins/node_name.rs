@@ -21,9 +21,9 @@ impl Plugin for NodeName {
 impl Filter for NodeName {
     fn filter(&self, pod: &PodInfo, node: &NodeInfo) -> Verdict {
         match node_name(&pod.pod) {
-            Some(name) if name != node.name => Verdict::Unresolvable(vec![
-                "node(s) didn't match the requested node name".into(),
-            ]),
+            Some(name) if name != node.name => {
+                Verdict::Unresolvable(vec!["node(s) didn't match the requested node name".into()])
+            }
             Some(_) | None => Verdict::Fits,
         }
     }

@@ -37,7 +37,8 @@ fn demands(spec: &PodSpec) -> Vec<String> {
     let affinity = spec.affinity.as_ref();
     let near = affinity.and_then(|affinity| affinity.pod_affinity.as_ref());
     let required = "requiredDuringSchedulingIgnoredDuringExecution";
-    if near.is_some_and(|rules| !is_empty(&rules.required_during_scheduling_ignored_during_execution))
+    if near
+        .is_some_and(|rules| !is_empty(&rules.required_during_scheduling_ignored_during_execution))
     {
         fields.push(format!("spec.affinity.podAffinity.{required}"));
     }
