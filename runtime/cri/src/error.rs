@@ -43,8 +43,6 @@ pub(crate) enum OperationError {
     State { kind: Kind, id: String, state: &'static str, wanted: &'static str },
     #[error("{kind} {id} was removed meanwhile")]
     Gone { kind: Kind, id: String },
-    #[error("image {image:?} is used by container {container}")]
-    ImageInUse { image: String, container: String },
     #[error("{doing} image {image:?}")]
     Image {
         doing: &'static str,

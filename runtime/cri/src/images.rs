@@ -32,7 +32,6 @@ pub(crate) struct ImageDefaults {
     pub(crate) cmd: Vec<String>,
     pub(crate) working_dir: String,
     pub(crate) stop_signal: Option<String>,
-    pub(crate) volumes: Vec<String>,
 }
 
 /// Credentials for a registry.

@@ -275,8 +275,7 @@ fn container_mount(mount: &Mount, at: &str, host: &Host) -> Outcome<()> {
     if !mount.image_sub_path.is_empty() {
         return Err(OperationError::unsupported(field("image_sub_path"), "not there yet"));
     }
-    for (name, path) in
-        [("container_path", &mount.container_path), ("host_path", &mount.host_path)]
+    for (name, path) in [("container_path", &mount.container_path), ("host_path", &mount.host_path)]
     {
         if !path.starts_with('/') || path.contains('\0') {
             return Err(OperationError::invalid(
@@ -316,8 +315,7 @@ fn container_security(
         namespaces(options, &format!("{at}.namespace_options"))?;
     }
     selinux(security.selinux_options.as_ref(), at)?;
-    let sandbox_security =
-        sandbox.linux.as_ref().and_then(|linux| linux.security_context.as_ref());
+    let sandbox_security = sandbox.linux.as_ref().and_then(|linux| linux.security_context.as_ref());
     if security.privileged {
         // The interface says that a privileged container is not confined by either.
         if !sandbox_security.is_some_and(|sandbox| sandbox.privileged) {

@@ -163,8 +163,7 @@ impl Service {
         let mut turn = sandbox.saving.lock().await;
         let store = self.store.clone();
         let id = sandbox.id.clone();
-        let deleted =
-            self.blocking("delete a record", move |_| store.delete_sandbox(&id)).await?;
+        let deleted = self.blocking("delete a record", move |_| store.delete_sandbox(&id)).await?;
         deleted.map_err(|source| OperationError::Store {
             kind: Kind::Sandbox,
             id: sandbox.id.clone(),

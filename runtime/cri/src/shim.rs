@@ -10,6 +10,7 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -72,6 +73,8 @@ pub(crate) struct Exited {
     /// Nanoseconds since the epoch.
     pub(crate) at_ns: i64,
     pub(crate) oom_killed: bool,
+    /// It was killed because its time was up.
+    pub(crate) timed_out: bool,
 }
 
 /// What a shim knows of one container.
@@ -171,13 +174,15 @@ pub(crate) trait Shim: Send + Sync + fmt::Debug {
     fn create(&self, container: NewContainer) -> BoxFuture<'_, Result<i32, ShimError>>;
     /// Lets it run; when that was, in nanoseconds since the epoch.
     fn start<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<i64, ShimError>>;
-    /// Runs another process in it, with the given standard streams; its pid.
+    /// Runs another process in it, with the given standard streams, and kills its process group
+    /// when it takes longer than `limit`; its pid.
     fn exec<'a>(
         &'a self,
         id: &'a str,
         exec_id: &'a str,
         process: serde_json::Value,
         stdio: [OwnedFd; 3],
+        limit: Option<Duration>,
     ) -> BoxFuture<'a, Result<i32, ShimError>>;
     /// Waits until such a process has ended.
     fn wait_exec<'a>(

@@ -8,7 +8,9 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::BorrowedFd;
 
-use corten_api_cri::v1::{LinuxContainerSecurityContext, LinuxContainerUser, SupplementalGroupsPolicy};
+use corten_api_cri::v1::{
+    LinuxContainerSecurityContext, LinuxContainerUser, SupplementalGroupsPolicy,
+};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 
 use crate::error::{OperationError, Outcome};

@@ -12,9 +12,8 @@ use tokio::net::unix::pipe;
 use super::start::need_sandbox;
 use super::{Container, bundle};
 use crate::error::{Kind, OperationError, Outcome};
-use crate::service::{KILL_TIMEOUT, Service};
-use crate::shim::{Exited, Shim, ShimError};
-use crate::signal;
+use crate::service::Service;
+use crate::shim::{Exited, ShimError};
 use crate::spec;
 use crate::store::ContainerPhase;
 
@@ -22,8 +21,10 @@ use crate::store::ContainerPhase;
 const OUTPUT_BYTES_MAX: usize = corten_api_cri::MESSAGE_BYTES_MAX / 2 - 64 * 1024;
 /// What the command left behind may hold its output open: how long more of it is waited for.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-/// A command without a time limit of its own still has one.
-const UNLIMITED: Duration = Duration::from_secs(24 * 60 * 60);
+/// More than anyone means.
+const LIMIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// The shim ends a command whose time is up; how much longer it is waited for.
+const LIMIT_GRACE: Duration = Duration::from_secs(10);
 
 /// Runs `command`, for at most `timeout_seconds` if that is not zero. Output past the bound is
 /// read and dropped, so that the command goes on.
@@ -37,8 +38,8 @@ pub(crate) async fn exec_sync(
         return Err(OperationError::invalid("cmd", "empty"));
     }
     let limit = match u64::try_from(timeout_seconds) {
-        Ok(0) => UNLIMITED,
-        Ok(seconds) => Duration::from_secs(seconds).min(UNLIMITED),
+        Ok(0) => None,
+        Ok(seconds) => Some(Duration::from_secs(seconds).min(LIMIT_MAX)),
         Err(_negative) => return Err(OperationError::invalid("timeout", "negative")),
     };
     if container.phase() != ContainerPhase::Running {
@@ -60,31 +61,29 @@ pub(crate) async fn exec_sync(
     })?;
     let exec_id = service.parts.ids.next();
     let failed = |source| shim_error(container, source);
-    shim.exec(&container.id, &exec_id, process, stdio).await.map_err(failed)?;
+    shim.exec(&container.id, &exec_id, process, stdio, limit).await.map_err(failed)?;
     let mut reading = Reading::new(streams);
-    let waited = {
+    let exited = {
         let wait = shim.wait_exec(&container.id, &exec_id);
         tokio::pin!(wait);
-        tokio::time::timeout(limit, async {
-            loop {
-                tokio::select! {
-                    exited = &mut wait => return exited,
-                    () = reading.step(), if reading.open() => {}
-                }
+        let patience = async {
+            match limit {
+                Some(limit) => tokio::time::sleep(limit + LIMIT_GRACE).await,
+                None => std::future::pending().await,
             }
-        })
-        .await
-    };
-    let exited = match waited {
-        Ok(exited) => exited.map_err(failed)?,
-        Err(_elapsed) => {
-            kill(&shim, container, &exec_id).await?;
-            return Err(OperationError::Timeout {
-                doing: format!("command {:?} in container {}", command[0], container.id),
-                seconds: limit.as_secs(),
-            });
+        };
+        tokio::pin!(patience);
+        loop {
+            tokio::select! {
+                exited = &mut wait => break exited.map_err(failed)?,
+                () = reading.step(), if reading.open() => {}
+                () = &mut patience => return Err(too_long(container, &command, limit)),
+            }
         }
     };
+    if exited.timed_out {
+        return Err(too_long(container, &command, limit));
+    }
     // An error here only means that something else still holds the pipe.
     drop(tokio::time::timeout(DRAIN_TIMEOUT, reading.to_end()).await);
     Ok(reading.response(exited))
@@ -99,19 +98,10 @@ fn shim_error(container: &Container, source: ShimError) -> OperationError {
     }
 }
 
-/// Kills the command, and waits until it is gone.
-async fn kill(shim: &Arc<dyn Shim>, container: &Container, exec_id: &str) -> Outcome<()> {
-    match shim.kill(&container.id, Some(exec_id), signal::KILL, false).await {
-        Err(ShimError::Fault { .. }) | Ok(()) => {}
-        Err(source) => return Err(shim_error(container, source)),
-    }
-    match tokio::time::timeout(KILL_TIMEOUT, shim.wait_exec(&container.id, exec_id)).await {
-        Ok(Ok(_) | Err(ShimError::Fault { .. })) => Ok(()),
-        Ok(Err(source)) => Err(shim_error(container, source)),
-        Err(_elapsed) => Err(OperationError::Timeout {
-            doing: format!("the end of a command in container {} after SIGKILL", container.id),
-            seconds: KILL_TIMEOUT.as_secs(),
-        }),
+fn too_long(container: &Container, command: &[String], limit: Option<Duration>) -> OperationError {
+    OperationError::Timeout {
+        doing: format!("command {:?} in container {}", command[0], container.id),
+        seconds: limit.unwrap_or_default().as_secs(),
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct End {
 
 impl From<Exited> for End {
     fn from(exited: Exited) -> Self {
-        let Exited { code, at_ns, oom_killed } = exited;
+        let Exited { code, at_ns, oom_killed, timed_out: _ } = exited;
         Self { code, at_ns, oom_killed, message: String::new() }
     }
 }

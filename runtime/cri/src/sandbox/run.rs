@@ -99,14 +99,13 @@ async fn steps(service: &Arc<Service>, sandbox: &Arc<Sandbox>) -> Outcome<()> {
     let record = sandbox.record();
     write_files(service, &record).await?;
     let plan = plan(service, &record);
-    let connection = service.parts.shims.start(plan).await.map_err(|source| {
-        OperationError::Shim {
+    let connection =
+        service.parts.shims.start(plan).await.map_err(|source| OperationError::Shim {
             doing: "start the shim",
             kind: Kind::Sandbox,
             id: sandbox.id.clone(),
             source,
-        }
-    })?;
+        })?;
     sandbox.set_shim(Some(connection.shim));
     if !on_node_network(&record) {
         attach(service, sandbox, &record).await?;

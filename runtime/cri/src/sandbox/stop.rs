@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use corten_api_cri::v1::PodSandboxConfig;
+
 use super::{Sandbox, run};
 use crate::container;
 use crate::error::{Kind, OperationError, Outcome, chain};
 use crate::service::Service;
 use crate::shim::ShimError;
-use crate::store::SandboxPhase;
+use crate::store::{SandboxPhase, SandboxRecord};
 
 /// The names that namespaces are pinned under.
 const NAMESPACES: [&str; 5] = ["net", "ipc", "uts", "pid", "user"];
@@ -53,6 +55,24 @@ pub(crate) async fn remove(service: &Arc<Service>, sandbox: &Arc<Sandbox>) -> Ou
     service.forget_sandbox(sandbox).await?;
     container::emit_removed_sandbox(service, sandbox);
     Ok(())
+}
+
+/// Takes down a sandbox of which nothing but its id is known.
+pub(crate) async fn take_down_unknown(service: &Service, id: &str) -> Outcome<()> {
+    let record = SandboxRecord {
+        version: crate::store::VERSION,
+        id: id.to_owned(),
+        phase: SandboxPhase::Removing,
+        config: PodSandboxConfig::default(),
+        runtime_handler: String::new(),
+        created_at: 0,
+        cgroup_parent: service.config.cgroup_root.clone(),
+        // Its addresses are collected with those of all that are gone.
+        attached: false,
+        ips: Vec::new(),
+        stopped: false,
+    };
+    take_down(service, &Sandbox::new(record)).await
 }
 
 /// Undoes, in reverse, whatever of `run.rs` was done. Every step is tried; all failures are told.

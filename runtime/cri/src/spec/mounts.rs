@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use corten_api_cri::v1::{
-    ContainerConfig, LinuxContainerSecurityContext, Mount, MountPropagation,
-};
+use corten_api_cri::v1::{ContainerConfig, LinuxContainerSecurityContext, Mount, MountPropagation};
 use serde_json::{Value, json};
 
 use super::SpecInput;
@@ -15,9 +13,13 @@ pub(super) fn build(input: &SpecInput<'_>, security: &LinuxContainerSecurityCont
     let mut mounts = kernel(input, security);
     let mut binds = sandbox_files(input, security);
     binds.extend(input.container.mounts.iter().map(bind));
-    let taken = |destination: &str| input.container.mounts.iter().any(|mount| {
-        Path::new(&mount.container_path) == Path::new(destination)
-    });
+    let taken = |destination: &str| {
+        input
+            .container
+            .mounts
+            .iter()
+            .any(|mount| Path::new(&mount.container_path) == Path::new(destination))
+    };
     // What the request mounts itself takes the place of ours.
     mounts.retain(|(destination, _)| !taken(destination));
     let ours = binds.len() - input.container.mounts.len();
@@ -56,7 +58,12 @@ fn kernel(input: &SpecInput<'_>, security: &LinuxContainerSecurityContext) -> Ve
         ),
     ];
     if on_node(sandbox_options(input).ipc) {
-        list.push(entry("/dev/mqueue", "bind", "/dev/mqueue", &["rbind", "nosuid", "noexec", "nodev"]));
+        list.push(entry(
+            "/dev/mqueue",
+            "bind",
+            "/dev/mqueue",
+            &["rbind", "nosuid", "noexec", "nodev"],
+        ));
         list.push(entry("/dev/shm", "bind", "/dev/shm", &["rbind", "nosuid", "noexec", "nodev"]));
     } else {
         list.push(entry("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
@@ -102,9 +109,8 @@ fn bind(mount: &Mount) -> Entry {
 
 /// A mount that reaches the container or the host later can do so only through a root that lets it.
 pub(super) fn root_propagation(config: &ContainerConfig) -> &'static str {
-    let any = |wanted: MountPropagation| {
-        config.mounts.iter().any(|mount| mount.propagation() == wanted)
-    };
+    let any =
+        |wanted: MountPropagation| config.mounts.iter().any(|mount| mount.propagation() == wanted);
     if any(MountPropagation::PropagationBidirectional) {
         "rshared"
     } else if any(MountPropagation::PropagationHostToContainer) {

@@ -55,12 +55,11 @@ fn arguments(input: &SpecInput<'_>) -> Outcome<Vec<String>> {
 /// The image's, then what the runtime knows, then the request's: the last one given counts.
 fn environment(input: &SpecInput<'_>) -> Vec<String> {
     let mut list: Vec<(String, String)> = Vec::new();
-    let mut set = |name: String, value: String| {
-        match list.iter_mut().find(|(known, _)| *known == name) {
+    let mut set =
+        |name: String, value: String| match list.iter_mut().find(|(known, _)| *known == name) {
             Some((_, old)) => *old = value,
             None => list.push((name, value)),
-        }
-    };
+        };
     set("PATH".to_owned(), DEFAULT_PATH.to_owned());
     if !input.hostname.is_empty() {
         set("HOSTNAME".to_owned(), input.hostname.to_owned());

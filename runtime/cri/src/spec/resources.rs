@@ -9,7 +9,7 @@ use crate::error::{OperationError, Outcome};
 pub(super) fn build(asked: &LinuxContainerResources, privileged: bool) -> Value {
     let mut cpu = Map::new();
     let mut memory = Map::new();
-    let mut set = |map: &mut Map<String, Value>, name: &str, value: i64| {
+    let set = |map: &mut Map<String, Value>, name: &str, value: i64| {
         if value != 0 {
             map.insert(name.to_owned(), json!(value));
         }
@@ -81,7 +81,12 @@ pub(crate) fn check(asked: &LinuxContainerResources, at: &str) -> Outcome<()> {
     number("memory_limit_in_bytes", asked.memory_limit_in_bytes, 1, "limit")?;
     let swap = asked.memory_swap_limit_in_bytes;
     if swap != -1 {
-        number("memory_swap_limit_in_bytes", swap, asked.memory_limit_in_bytes, "with that memory")?;
+        number(
+            "memory_swap_limit_in_bytes",
+            swap,
+            asked.memory_limit_in_bytes,
+            "with that memory",
+        )?;
     }
     if swap > 0 && asked.memory_limit_in_bytes <= 0 {
         return Err(OperationError::invalid(
@@ -116,8 +121,10 @@ pub(crate) fn check(asked: &LinuxContainerResources, at: &str) -> Outcome<()> {
 }
 
 /// `current` with what `change` says put over it.
-pub(crate) fn merge(current: &LinuxContainerResources, change: &LinuxContainerResources)
--> LinuxContainerResources {
+pub(crate) fn merge(
+    current: &LinuxContainerResources,
+    change: &LinuxContainerResources,
+) -> LinuxContainerResources {
     let number = |old: i64, new: i64| if new == 0 { old } else { new };
     let text = |old: &String, new: &String| if new.is_empty() { old.clone() } else { new.clone() };
     let mut unified = current.unified.clone();

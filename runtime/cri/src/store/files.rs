@@ -59,7 +59,11 @@ impl Store {
         let store = Self { sandboxes: root.join("sandboxes"), containers: root.join("containers") };
         for dir in [&store.sandboxes, &store.containers] {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-            made.map_err(|source| StoreError { doing: "make the folder", path: dir.clone(), source })?;
+            made.map_err(|source| StoreError {
+                doing: "make the folder",
+                path: dir.clone(),
+                source,
+            })?;
         }
         Ok(store)
     }
@@ -126,7 +130,8 @@ fn delete(dir: &Path, id: &str) -> Result<(), StoreError> {
 }
 
 fn load_all<R: Record>(dir: &Path) -> Result<Vec<R>, StoreError> {
-    let listing = |source| StoreError { doing: "list the records in", path: dir.to_owned(), source };
+    let listing =
+        |source| StoreError { doing: "list the records in", path: dir.to_owned(), source };
     let mut records = Vec::new();
     for entry in fs::read_dir(dir).map_err(listing)? {
         let path = entry.map_err(listing)?.path();
@@ -224,9 +229,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("cri")).unwrap();
         store.save_sandbox(&sandbox("a1", "web")).unwrap();
-        let mode = |path: &str| {
-            fs::metadata(dir.path().join(path)).unwrap().permissions().mode() & 0o7777
-        };
+        let mode =
+            |path: &str| fs::metadata(dir.path().join(path)).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode("cri/sandboxes"), 0o700);
         assert_eq!(mode("cri/sandboxes/a1.json"), 0o600);
     }
