@@ -265,11 +265,11 @@ mod tests {
         std::os::unix::fs::symlink("../../../../etc/group", dir.path().join("etc/group")).unwrap();
         let root = File::open(dir.path()).unwrap();
         // Both links point at themselves inside the image, which the kernel tells.
-        assert!(UserFiles::read(root.as_fd()).is_err());
+        UserFiles::read(root.as_fd()).unwrap_err();
         std::fs::remove_file(dir.path().join("etc/passwd")).unwrap();
         std::fs::remove_file(dir.path().join("etc/group")).unwrap();
         std::fs::create_dir(dir.path().join("etc/passwd")).unwrap();
-        assert!(UserFiles::read(root.as_fd()).is_err());
+        UserFiles::read(root.as_fd()).unwrap_err();
         std::fs::remove_dir(dir.path().join("etc/passwd")).unwrap();
         assert_eq!(UserFiles::read(root.as_fd()).unwrap().passwd, "");
     }

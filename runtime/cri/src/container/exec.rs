@@ -85,7 +85,7 @@ pub(crate) async fn exec_sync(
         return Err(too_long(container, &command, limit));
     }
     // An error here only means that something else still holds the pipe.
-    drop(tokio::time::timeout(DRAIN_TIMEOUT, reading.to_end()).await);
+    drop(tokio::time::timeout(DRAIN_TIMEOUT, reading.drain()).await);
     Ok(reading.response(exited))
 }
 
@@ -171,7 +171,7 @@ impl Reading {
         }
     }
 
-    async fn to_end(&mut self) {
+    async fn drain(&mut self) {
         while self.open() {
             self.step().await;
         }

@@ -65,13 +65,11 @@ pub(super) async fn connect(socket: PathBuf, tasks: &Tasks) -> Result<Connection
         }
     });
     let client = Client { requests };
-    match client.ask(Op::Hello).await? {
-        Answer::Hello { version: protocol::VERSION, .. } => {}
-        Answer::Hello { version, .. } => {
-            let what = format!("it speaks version {version}, not {}", protocol::VERSION);
-            return Err(ShimError::Protocol { what });
-        }
-        other => return Err(unexpected(&other)),
+    let answer = client.ask(Op::Hello).await?;
+    let Answer::Hello { version, .. } = answer else { return Err(unexpected(&answer)) };
+    if version != protocol::VERSION {
+        let what = format!("it speaks version {version}, not {}", protocol::VERSION);
+        return Err(ShimError::Protocol { what });
     }
     client.done(Op::Subscribe).await?;
     Ok(Connection { shim: std::sync::Arc::new(client), events })
@@ -203,10 +201,8 @@ impl Client {
     }
 
     async fn done(&self, op: Op) -> Result<(), ShimError> {
-        match self.ask(op).await? {
-            Answer::Done => Ok(()),
-            other => Err(unexpected(&other)),
-        }
+        let answer = self.ask(op).await?;
+        if answer == Answer::Done { Ok(()) } else { Err(unexpected(&answer)) }
     }
 }
 
@@ -215,20 +211,18 @@ impl Shim for Client {
         let NewContainer { id, bundle, log_path, terminal, stdin, stdin_once } = container;
         let op = Op::Create { container_id: id, bundle, log_path, terminal, stdin, stdin_once };
         async move {
-            match self.ask(op).await? {
-                Answer::Created { pid, .. } => Ok(pid),
-                other => Err(unexpected(&other)),
-            }
+            let answer = self.ask(op).await?;
+            let Answer::Created { pid, .. } = answer else { return Err(unexpected(&answer)) };
+            Ok(pid)
         }
         .boxed()
     }
 
     fn start<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<i64, ShimError>> {
         async move {
-            match self.ask(Op::Start { container_id: id.to_owned() }).await? {
-                Answer::Started { at_ns } => Ok(time(at_ns)),
-                other => Err(unexpected(&other)),
-            }
+            let answer = self.ask(Op::Start { container_id: id.to_owned() }).await?;
+            let Answer::Started { at_ns } = answer else { return Err(unexpected(&answer)) };
+            Ok(time(at_ns))
         }
         .boxed()
     }
@@ -250,10 +244,9 @@ impl Shim for Client {
             timeout_ms,
         };
         async move {
-            match self.ask_within(op, stdio.into(), ANSWER_TIMEOUT).await? {
-                Answer::Created { pid, .. } => Ok(pid),
-                other => Err(unexpected(&other)),
-            }
+            let answer = self.ask_within(op, stdio.into(), ANSWER_TIMEOUT).await?;
+            let Answer::Created { pid, .. } = answer else { return Err(unexpected(&answer)) };
+            Ok(pid)
         }
         .boxed()
     }
@@ -265,10 +258,9 @@ impl Shim for Client {
     ) -> BoxFuture<'a, Result<Exited, ShimError>> {
         let op = Op::Wait { container_id: id.to_owned(), exec_id: Some(exec_id.to_owned()) };
         async move {
-            match self.ask_for_ever(op, Vec::new()).await? {
-                Answer::Exited(exited) => Ok(exited.into()),
-                other => Err(unexpected(&other)),
-            }
+            let answer = self.ask_for_ever(op, Vec::new()).await?;
+            let Answer::Exited(exited) = answer else { return Err(unexpected(&answer)) };
+            Ok(exited.into())
         }
         .boxed()
     }
@@ -286,10 +278,9 @@ impl Shim for Client {
 
     fn state(&self) -> BoxFuture<'_, Result<Vec<ContainerReport>, ShimError>> {
         async move {
-            match self.ask(Op::State).await? {
-                Answer::State { containers } => Ok(containers.into_iter().map(report).collect()),
-                other => Err(unexpected(&other)),
-            }
+            let answer = self.ask(Op::State).await?;
+            let Answer::State { containers } = answer else { return Err(unexpected(&answer)) };
+            Ok(containers.into_iter().map(report).collect())
         }
         .boxed()
     }
@@ -305,10 +296,8 @@ impl Shim for Client {
     fn shutdown(&self) -> BoxFuture<'_, Result<(), ShimError>> {
         async move {
             let op = Op::Shutdown { force: true };
-            match self.ask_within(op, Vec::new(), SHUTDOWN_TIMEOUT).await? {
-                Answer::Done => Ok(()),
-                other => Err(unexpected(&other)),
-            }
+            let answer = self.ask_within(op, Vec::new(), SHUTDOWN_TIMEOUT).await?;
+            if answer == Answer::Done { Ok(()) } else { Err(unexpected(&answer)) }
         }
         .boxed()
     }

@@ -77,7 +77,7 @@ async fn a_caller_that_hangs_up_leaves_a_sandbox_that_its_retry_gets() {
         let call = run(&service, "web");
         tokio::pin!(call);
         let hung_up = tokio::time::timeout(Duration::from_millis(50), &mut call).await;
-        assert!(hung_up.is_err());
+        hung_up.unwrap_err();
     }
     let id = service.sandboxes.all()[0].id.clone();
     machine.gate.add_permits(1);
@@ -132,7 +132,7 @@ async fn a_container_lives_from_creation_to_removal() {
     container::stop(&service, &entry, Duration::from_secs(30)).await.unwrap();
     container::remove(&service, &entry).await.unwrap();
     container::remove(&service, &entry).await.unwrap();
-    assert!(service.container(&id).is_err());
+    service.container(&id).unwrap_err();
     assert!(machine.world().mounted.is_empty());
     assert!(!service.config.bundle_dir(&id).exists());
     let mut kinds = Vec::new();

@@ -72,7 +72,28 @@ fn build(container: &ContainerConfig) -> Value {
 }
 
 fn check(value: &Value, expected: &Expect) {
-    expected.assert_eq(&format!("{}\n", serde_json::to_string_pretty(value).unwrap()));
+    let mut lines = String::new();
+    write(value, "", &mut lines);
+    expected.assert_eq(&lines);
+}
+
+/// A line for each value that holds no others: `/process/cwd "/srv"`.
+fn write(value: &Value, path: &str, lines: &mut String) {
+    match value {
+        Value::Object(fields)
+            if fields.values().any(|field| field.is_object() || field.is_array()) =>
+        {
+            for (name, field) in fields {
+                write(field, &format!("{path}/{name}"), lines);
+            }
+        }
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            for item in items {
+                write(item, path, lines);
+            }
+        }
+        plain => lines.push_str(&format!("{path} {plain}\n")),
+    }
 }
 
 fn secured(change: impl FnOnce(&mut LinuxContainerSecurityContext)) -> ContainerConfig {
@@ -92,318 +113,7 @@ fn a_container_of_defaults() {
     let mut container = config("nginx");
     container.command.clear();
     container.envs = vec![KeyValue { key: "LANG".to_owned(), value: b"de_DE.UTF-8".to_vec() }];
-    check(&build(&container), &expect![[r#"
-        {
-          "ociVersion": "1.3.0",
-          "process": {
-            "terminal": false,
-            "user": {
-              "uid": 7,
-              "gid": 8,
-              "additionalGids": [
-                8,
-                9
-              ]
-            },
-            "args": [
-              "/entry",
-              "default"
-            ],
-            "env": [
-              "PATH=/bin",
-              "HOSTNAME=web-0",
-              "LANG=de_DE.UTF-8"
-            ],
-            "cwd": "/srv",
-            "capabilities": {
-              "bounding": [
-                "CAP_CHOWN",
-                "CAP_DAC_OVERRIDE",
-                "CAP_FOWNER",
-                "CAP_FSETID",
-                "CAP_KILL",
-                "CAP_SETGID",
-                "CAP_SETUID",
-                "CAP_SETPCAP",
-                "CAP_NET_BIND_SERVICE",
-                "CAP_NET_RAW",
-                "CAP_SYS_CHROOT",
-                "CAP_MKNOD",
-                "CAP_AUDIT_WRITE",
-                "CAP_SETFCAP"
-              ],
-              "effective": [
-                "CAP_CHOWN",
-                "CAP_DAC_OVERRIDE",
-                "CAP_FOWNER",
-                "CAP_FSETID",
-                "CAP_KILL",
-                "CAP_SETGID",
-                "CAP_SETUID",
-                "CAP_SETPCAP",
-                "CAP_NET_BIND_SERVICE",
-                "CAP_NET_RAW",
-                "CAP_SYS_CHROOT",
-                "CAP_MKNOD",
-                "CAP_AUDIT_WRITE",
-                "CAP_SETFCAP"
-              ],
-              "permitted": [
-                "CAP_CHOWN",
-                "CAP_DAC_OVERRIDE",
-                "CAP_FOWNER",
-                "CAP_FSETID",
-                "CAP_KILL",
-                "CAP_SETGID",
-                "CAP_SETUID",
-                "CAP_SETPCAP",
-                "CAP_NET_BIND_SERVICE",
-                "CAP_NET_RAW",
-                "CAP_SYS_CHROOT",
-                "CAP_MKNOD",
-                "CAP_AUDIT_WRITE",
-                "CAP_SETFCAP"
-              ],
-              "inheritable": [],
-              "ambient": []
-            },
-            "noNewPrivileges": false,
-            "oomScoreAdj": 0
-          },
-          "root": {
-            "path": "/run/c/rootfs",
-            "readonly": false
-          },
-          "mounts": [
-            {
-              "destination": "/proc",
-              "type": "proc",
-              "source": "proc",
-              "options": [
-                "nosuid",
-                "noexec",
-                "nodev"
-              ]
-            },
-            {
-              "destination": "/dev",
-              "type": "tmpfs",
-              "source": "tmpfs",
-              "options": [
-                "nosuid",
-                "strictatime",
-                "mode=755",
-                "size=65536k"
-              ]
-            },
-            {
-              "destination": "/dev/pts",
-              "type": "devpts",
-              "source": "devpts",
-              "options": [
-                "nosuid",
-                "noexec",
-                "newinstance",
-                "ptmxmode=0666",
-                "mode=0620",
-                "gid=5"
-              ]
-            },
-            {
-              "destination": "/dev/mqueue",
-              "type": "mqueue",
-              "source": "mqueue",
-              "options": [
-                "nosuid",
-                "noexec",
-                "nodev"
-              ]
-            },
-            {
-              "destination": "/dev/shm",
-              "type": "bind",
-              "source": "/run/shm",
-              "options": [
-                "rbind",
-                "nosuid",
-                "noexec",
-                "nodev"
-              ]
-            },
-            {
-              "destination": "/sys",
-              "type": "sysfs",
-              "source": "sysfs",
-              "options": [
-                "nosuid",
-                "noexec",
-                "nodev",
-                "ro"
-              ]
-            },
-            {
-              "destination": "/sys/fs/cgroup",
-              "type": "cgroup",
-              "source": "cgroup",
-              "options": [
-                "nosuid",
-                "noexec",
-                "nodev",
-                "relatime",
-                "ro"
-              ]
-            },
-            {
-              "destination": "/etc/resolv.conf",
-              "type": "bind",
-              "source": "/run/pod/resolv.conf",
-              "options": [
-                "rbind",
-                "rprivate",
-                "rw"
-              ]
-            },
-            {
-              "destination": "/etc/hostname",
-              "type": "bind",
-              "source": "/run/pod/hostname",
-              "options": [
-                "rbind",
-                "rprivate",
-                "rw"
-              ]
-            }
-          ],
-          "linux": {
-            "cgroupsPath": "/pods/c",
-            "namespaces": [
-              {
-                "type": "mount"
-              },
-              {
-                "type": "network",
-                "path": "/run/ns/net"
-              },
-              {
-                "type": "uts",
-                "path": "/run/ns/uts"
-              },
-              {
-                "type": "ipc",
-                "path": "/run/ns/ipc"
-              },
-              {
-                "type": "pid",
-                "path": "/run/ns/pid"
-              },
-              {
-                "type": "cgroup"
-              }
-            ],
-            "resources": {
-              "devices": [
-                {
-                  "allow": false,
-                  "access": "rwm"
-                },
-                {
-                  "allow": true,
-                  "type": "c",
-                  "access": "m"
-                },
-                {
-                  "allow": true,
-                  "type": "b",
-                  "access": "m"
-                },
-                {
-                  "allow": true,
-                  "type": "c",
-                  "major": 1,
-                  "minor": 3,
-                  "access": "rwm"
-                },
-                {
-                  "allow": true,
-                  "type": "c",
-                  "major": 1,
-                  "minor": 5,
-                  "access": "rwm"
-                },
-                {
-                  "allow": true,
-                  "type": "c",
-                  "major": 1,
-                  "minor": 7,
-                  "access": "rwm"
-                },
-                {
-                  "allow": true,
-                  "type": "c",
-                  "major": 5,
-                  "minor": 0,
-                  "access": "rwm"
-                },
-                {
-                  "allow": true,
-                  "type": "c",
-                  "major": 1,
-                  "minor": 8,
-                  "access": "rwm"
-                },
-                {
-                  "allow": true,
-                  "type": "c",
-                  "major": 1,
-                  "minor": 9,
-                  "access": "rwm"
-                },
-                {
-                  "allow": true,
-                  "type": "c",
-                  "major": 5,
-                  "minor": 2,
-                  "access": "rwm"
-                },
-                {
-                  "allow": true,
-                  "type": "c",
-                  "major": 136,
-                  "access": "rwm"
-                }
-              ]
-            },
-            "maskedPaths": [
-              "/proc/asound",
-              "/proc/acpi",
-              "/proc/interrupts",
-              "/proc/kcore",
-              "/proc/keys",
-              "/proc/latency_stats",
-              "/proc/timer_list",
-              "/proc/timer_stats",
-              "/proc/sched_debug",
-              "/proc/scsi",
-              "/sys/firmware",
-              "/sys/devices/virtual/powercap"
-            ],
-            "readonlyPaths": [
-              "/proc/bus",
-              "/proc/fs",
-              "/proc/irq",
-              "/proc/sys",
-              "/proc/sysrq-trigger"
-            ],
-            "rootfsPropagation": "rprivate"
-          },
-          "annotations": {
-            "io.kubernetes.cri.container-type": "container",
-            "io.kubernetes.cri.container-name": "nginx",
-            "io.kubernetes.cri.sandbox-name": "web",
-            "io.kubernetes.cri.sandbox-namespace": "default"
-          }
-        }
-    "#]]);
+    check(&build(&container), &expect![[""]]);
 }
 
 #[test]
@@ -462,7 +172,8 @@ fn mounts_of_the_request_take_the_place_of_ours_and_parents_come_first() {
         /data/deep /host rbind,rprivate,ro
         /etc/hostname /host rbind,rprivate,rw
         /dev/shm /host rbind,rslave,rw
-    "#]].assert_eq(&format!("{}\n", list.join("\n")));
+    "#]]
+    .assert_eq(&format!("{}\n", list.join("\n")));
     assert_eq!(spec["linux"]["rootfsPropagation"], "rshared");
 }
 
@@ -512,23 +223,7 @@ fn limits_are_written_as_they_are_given() {
     let mut spec = build(&container);
     assert_eq!(spec["process"]["oomScoreAdj"], -997);
     spec["linux"]["resources"]["devices"].take();
-    check(&spec["linux"]["resources"], &expect![[r#"
-        {
-          "devices": null,
-          "cpu": {
-            "shares": 512,
-            "quota": 50000,
-            "period": 100000,
-            "cpus": "0-1"
-          },
-          "memory": {
-            "limit": 67108864
-          },
-          "unified": {
-            "memory.oom.group": "1"
-          }
-        }
-    "#]]);
+    check(&spec["linux"]["resources"], &expect![[""]]);
     // Without the right to lower it, it is the lowest that there is.
     let tied = Host { oom_score_adj_min: 0, ..host() };
     assert_eq!(build_in(&pod("web"), &container, &tied)["process"]["oomScoreAdj"], 0);
