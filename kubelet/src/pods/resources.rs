@@ -36,20 +36,18 @@ impl fmt::Display for QosClass {
     }
 }
 
+fn parse(quantity: &Quantity) -> Option<corten_api_k8s::quantity::Quantity> {
+    quantity.0.parse().ok()
+}
+
 /// Cpu in thousandths, rounded up. `None` if the text is no quantity, which the API server refuses.
 pub(crate) fn milli(quantity: &Quantity) -> Option<i64> {
-    parse_milli(&quantity.0).and_then(|milli| i64::try_from(milli).ok())
+    parse(quantity).map(|q| q.milli_value())
 }
 
 /// Bytes or pieces, rounded up.
 pub(crate) fn whole(quantity: &Quantity) -> Option<i64> {
-    let milli = parse_milli(&quantity.0)?;
-    i64::try_from(milli.div_euclid(1000) + i128::from(milli.rem_euclid(1000) != 0)).ok()
-}
-
-fn parse_milli(text: &str) -> Option<i128> {
-    let quantity: corten_api_k8s::quantity::Quantity = text.parse().ok()?;
-    Some(quantity.milli())
+    parse(quantity).map(|q| q.value())
 }
 
 /// One resource of a container, from its limits or requests.

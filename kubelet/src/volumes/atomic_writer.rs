@@ -89,7 +89,7 @@ pub(crate) fn write(
 }
 
 fn fresh_name(folder: &Path) -> String {
-    let now = jiff::Zoned::now().strftime("..%Y_%m_%d_%H_%M_%S").to_string();
+    let now = jiff::Timestamp::now().strftime("..%Y_%m_%d_%H_%M_%S").to_string();
     let mut number: u32 = rand::random();
     loop {
         let name = format!("{now}.{number}");
