@@ -27,10 +27,32 @@ pub(crate) struct Held<K> {
     _watch: DropGuard,
 }
 
-impl<K> Held<K> {
-    /// Becomes ready whenever the object changes.
-    pub(crate) fn changes(&self) -> watch::Receiver<State<K>> {
-        self.state.clone()
+/// An object as it was read, and the means to notice that it changed since.
+#[derive(Debug)]
+pub(crate) struct Read<K> {
+    pub(crate) object: Option<Arc<K>>,
+    pub(crate) since: Since<K>,
+}
+
+/// Notices a change of an object since it was read; keeps its watch alive.
+#[derive(Debug)]
+pub(crate) struct Since<K> {
+    state: watch::Receiver<State<K>>,
+    _held: Arc<Held<K>>,
+}
+
+impl<K> Clone for Since<K> {
+    fn clone(&self) -> Self {
+        Self { state: self.state.clone(), _held: Arc::clone(&self._held) }
+    }
+}
+
+impl<K> Since<K> {
+    /// Ends when the object has changed; never if it is not watched any more.
+    pub(crate) async fn changed(mut self) {
+        if self.state.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 
@@ -68,7 +90,7 @@ where
     }
 
     /// The handle of an object, watched from now on.
-    pub(crate) fn hold(&self, namespace: &str, name: &str) -> Arc<Held<K>> {
+    fn hold(&self, namespace: &str, name: &str) -> Arc<Held<K>> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|_, known| known.strong_count() > 0);
         let key = (namespace.to_owned(), name.to_owned());
@@ -84,13 +106,9 @@ where
         fresh
     }
 
-    /// The object's state; `None` if it does not exist.
-    pub(crate) async fn get(
-        &self,
-        held: &Held<K>,
-        namespace: &str,
-        name: &str,
-    ) -> Result<Option<Arc<K>>, ObjectError> {
+    /// The object's state, watched from now on.
+    pub(crate) async fn get(&self, namespace: &str, name: &str) -> Result<Read<K>, ObjectError> {
+        let held = self.hold(namespace, name);
         let mut state = held.state.clone();
         let told = tokio::time::timeout(FIRST_TIMEOUT, state.wait_for(Option::is_some)).await;
         let known = match told {
@@ -104,11 +122,12 @@ where
                 });
             }
         };
-        if known.is_some() {
-            return Ok(known);
-        }
-        // A watch may lag behind an object that was made just before its pod.
-        self.read(namespace, name).await.map(|object| object.map(Arc::new))
+        let object = match known {
+            Some(known) => Some(known),
+            // A watch may lag behind an object that was made just before its pod.
+            None => self.read(namespace, name).await?.map(Arc::new),
+        };
+        Ok(Read { object, since: Since { state, _held: held } })
     }
 
     /// Reads an object once, without a watch.

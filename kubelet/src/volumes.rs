@@ -18,7 +18,6 @@ mod token;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec, Secret, Volume};
@@ -26,7 +25,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec, Secret, Volume};
 pub(crate) use mounts::tear_down;
 pub(crate) use token::Tokens;
 
-use crate::objects::{Held, ObjectError, Objects};
+use crate::objects::{ObjectError, Objects, Since};
 use crate::pods::downward::{DownwardError, Facts};
 
 /// What a volume is made from.
@@ -54,8 +53,8 @@ pub(crate) struct Ready {
     /// When it must be refreshed at the latest.
     pub(crate) refresh_at: Option<Timestamp>,
     /// What it was made of; a change of these makes a refresh due.
-    pub(crate) config_maps: Vec<Arc<Held<ConfigMap>>>,
-    pub(crate) secrets: Vec<Arc<Held<Secret>>>,
+    pub(crate) config_maps: Vec<Since<ConfigMap>>,
+    pub(crate) secrets: Vec<Since<Secret>>,
 }
 
 /// Why a volume cannot be made.

@@ -43,7 +43,7 @@ pub(crate) fn pod_status(input: &Input<'_>, waiting: &[Waiting], host: &HostFact
         .collect();
     let (phase, reason, message) = phase(input, &init, &main, &old);
     let ips = pod_ips(input, host, &old, &phase);
-    let started = old.start_time.clone().unwrap_or(Time(input.now));
+    let started = old.start_time.clone().unwrap_or(seconds(input.now));
     let mut status = PodStatus {
         phase: Some(phase),
         reason,
@@ -83,8 +83,13 @@ fn pod_ips(
     }
 }
 
+/// `metav1.Time` counts whole seconds.
+fn seconds(at: Timestamp) -> Time {
+    Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
+}
+
 fn time(at: Timestamp) -> Option<Time> {
-    Some(Time(at))
+    Some(seconds(at))
 }
 
 fn running(c: &RuntimeContainer) -> ContainerState {
@@ -367,7 +372,7 @@ fn conditions(input: &Input<'_>, status: &PodStatus, old: &PodStatus) -> Vec<Pod
             let since = known
                 .filter(|c| c.status == value)
                 .and_then(|c| c.last_transition_time.clone())
-                .unwrap_or(Time(now));
+                .unwrap_or(seconds(now));
             PodCondition {
                 type_: kind.to_owned(),
                 status: value.to_owned(),

@@ -1,7 +1,6 @@
 //! The files of a volume that is made of API objects.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
@@ -10,7 +9,7 @@ use k8s_openapi::api::core::v1::{
 
 use super::atomic_writer::{self, File};
 use super::{Context, Ready, VolumeError, blocking, mounts};
-use crate::objects::Held;
+use crate::objects::Since;
 use crate::pods::downward;
 
 /// Mode of files where the volume names none.
@@ -22,8 +21,8 @@ pub(super) struct Payload {
     mode: u32,
     files: BTreeMap<String, File>,
     refresh_at: Option<Timestamp>,
-    config_maps: Vec<Arc<Held<ConfigMap>>>,
-    secrets: Vec<Arc<Held<Secret>>>,
+    config_maps: Vec<Since<ConfigMap>>,
+    secrets: Vec<Since<Secret>>,
 }
 
 /// A mode from the API; validation there keeps it within 0 to 0777.
@@ -83,10 +82,9 @@ impl Payload {
         items: Option<&[KeyToPath]>,
         optional: bool,
     ) -> Result<(), VolumeError> {
-        let held = cx.config_maps.hold(cx.namespace(), name);
-        let object = cx.config_maps.get(&held, cx.namespace(), name).await?;
-        self.config_maps.push(held);
-        let Some(object) = object else {
+        let read = cx.config_maps.get(cx.namespace(), name).await?;
+        self.config_maps.push(read.since);
+        let Some(object) = read.object else {
             let missing = VolumeError::NoObject { kind: "configmap", name: name.to_owned() };
             return if optional { Ok(()) } else { Err(missing) };
         };
@@ -102,10 +100,9 @@ impl Payload {
         items: Option<&[KeyToPath]>,
         optional: bool,
     ) -> Result<(), VolumeError> {
-        let held = cx.secrets.hold(cx.namespace(), name);
-        let object = cx.secrets.get(&held, cx.namespace(), name).await?;
-        self.secrets.push(held);
-        let Some(object) = object else {
+        let read = cx.secrets.get(cx.namespace(), name).await?;
+        self.secrets.push(read.since);
+        let Some(object) = read.object else {
             let missing = VolumeError::NoObject { kind: "secret", name: name.to_owned() };
             return if optional { Ok(()) } else { Err(missing) };
         };
