@@ -17,7 +17,6 @@ use crate::pods::status::HostFacts;
 use crate::volumes::Tokens;
 
 /// The node's means and ways, one per kubelet.
-#[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) config: Config,
     pub(crate) client: kube::Client,
@@ -33,6 +32,12 @@ pub(crate) struct Host {
     pub(crate) allocatable: Allocatable,
     pub(crate) memory_capacity_bytes: i64,
     pub(crate) tasks: Tasks,
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("node", &self.config.node_name).finish_non_exhaustive()
+    }
 }
 
 impl Host {

@@ -59,11 +59,16 @@ impl<K> Since<K> {
 type Key = (String, String);
 
 /// The objects of one kind.
-#[derive(Debug)]
 pub(crate) struct Objects<K> {
     client: kube::Client,
     tasks: Tasks,
     held: Mutex<HashMap<Key, Weak<Held<K>>>>,
+}
+
+impl<K> std::fmt::Debug for Objects<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Objects").finish_non_exhaustive()
+    }
 }
 
 /// The API server did not tell of an object.
@@ -110,18 +115,19 @@ where
     pub(crate) async fn get(&self, namespace: &str, name: &str) -> Result<Read<K>, ObjectError> {
         let held = self.hold(namespace, name);
         let mut state = held.state.clone();
-        let told = tokio::time::timeout(FIRST_TIMEOUT, state.wait_for(Option::is_some)).await;
-        let known = match told {
-            Ok(Ok(known)) => known.clone().flatten(),
-            Ok(Err(_)) | Err(_) => {
-                return Err(ObjectError::Silence {
-                    kind: <K as kube::Resource>::kind(&()).into_owned(),
-                    namespace: namespace.to_owned(),
-                    name: name.to_owned(),
-                    within: FIRST_TIMEOUT,
-                });
+        let known = {
+            let told = state.wait_for(Option::is_some);
+            match tokio::time::timeout(FIRST_TIMEOUT, told).await {
+                Ok(Ok(known)) => Some(known.clone().flatten()),
+                Ok(Err(_)) | Err(_) => None,
             }
         };
+        let known = known.ok_or_else(|| ObjectError::Silence {
+            kind: <K as kube::Resource>::kind(&()).into_owned(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            within: FIRST_TIMEOUT,
+        })?;
         let object = match known {
             Some(known) => Some(known),
             // A watch may lag behind an object that was made just before its pod.

@@ -29,7 +29,6 @@ use crate::objects::{ObjectError, Objects, Since};
 use crate::pods::downward::{DownwardError, Facts};
 
 /// What a volume is made from.
-#[derive(Debug)]
 pub(crate) struct Context<'a> {
     pub(crate) pod: &'a Pod,
     pub(crate) spec: &'a PodSpec,

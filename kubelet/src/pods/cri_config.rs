@@ -172,7 +172,7 @@ pub(crate) fn container(
         envs: plan
             .environment
             .into_iter()
-            .map(|(key, value)| v1::KeyValue { key, value })
+            .map(|(key, value)| v1::KeyValue { key, value: value.into_bytes() })
             .collect(),
         mounts: plan.mounts,
         labels: names,

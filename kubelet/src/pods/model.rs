@@ -163,15 +163,6 @@ pub(crate) fn uid(pod: &Pod) -> PodUid {
     PodUid(pod.metadata.uid.clone().unwrap_or_default())
 }
 
-/// `namespace/name`, for logs and errors.
-pub(crate) fn full_name(pod: &Pod) -> String {
-    format!(
-        "{}/{}",
-        pod.metadata.namespace.as_deref().unwrap_or_default(),
-        pod.metadata.name.as_deref().unwrap_or_default()
-    )
-}
-
 /// The outcome that a probe stands at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProbeResult {

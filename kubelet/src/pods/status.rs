@@ -21,10 +21,6 @@ pub(crate) struct HostFacts {
     pub(crate) runtime_name: String,
 }
 
-/// The conditions that this kubelet owns; others are left alone.
-pub(crate) const OWNED_CONDITIONS: [&str; 5] =
-    ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
-
 /// The pod's status now. `waiting` is what [`core::decide`] said of the same input.
 pub(crate) fn pod_status(input: &Input<'_>, waiting: &[Waiting], host: &HostFacts) -> PodStatus {
     let old = input.memory.last_status.clone().unwrap_or_default();

@@ -78,7 +78,7 @@ impl Tokens {
 async fn request(cx: &Context<'_>, key: &Key) -> Result<Token, VolumeError> {
     let audience = Some(key.audience.clone()).filter(|a| !a.is_empty());
     let body = TokenRequest {
-        spec: TokenRequestSpec {
+        spec: Some(TokenRequestSpec {
             audiences: audience.map(|a| vec![a]),
             expiration_seconds: Some(key.seconds),
             bound_object_ref: Some(BoundObjectReference {
@@ -87,7 +87,7 @@ async fn request(cx: &Context<'_>, key: &Key) -> Result<Token, VolumeError> {
                 name: cx.pod.metadata.name.clone(),
                 uid: cx.pod.metadata.uid.clone(),
             }),
-        },
+        }),
         ..TokenRequest::default()
     };
     let api = Api::<ServiceAccount>::namespaced(cx.client.clone(), cx.namespace());
@@ -96,7 +96,9 @@ async fn request(cx: &Context<'_>, key: &Key) -> Result<Token, VolumeError> {
         .await
         .map_err(|source| VolumeError::Token(Box::new(source)))?;
     let status = answer.status.ok_or(VolumeError::NoToken)?;
-    let lifetime = status.expiration_timestamp.0.duration_since(cx.now);
+    let token = status.token.filter(|token| !token.is_empty()).ok_or(VolumeError::NoToken)?;
+    let expiry = status.expiration_timestamp.ok_or(VolumeError::NoToken)?.0;
+    let lifetime = expiry.duration_since(cx.now);
     let renewal = (lifetime * 4 / 5).min(RENEWAL_MAX);
-    Ok(Token { token: status.token, refresh_at: cx.now + renewal })
+    Ok(Token { token, refresh_at: cx.now + renewal })
 }
