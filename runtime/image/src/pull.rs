@@ -126,8 +126,12 @@ impl<'a> Pull<'a> {
             return Err(ImageError::document(self.name.canonical(), reason));
         }
         let _kept = self.store.keep(&content.layers);
-        let size_bytes = stream::iter(content.layers.iter().zip(&manifest.layers))
-            .map(|(layer, descriptor)| self.layer(layer, descriptor))
+        // Collected first: a stream that holds the closure could not be sent between threads
+        // (rust-lang/rust#102211).
+        let pairs = content.layers.iter().zip(&manifest.layers);
+        let layers: Vec<_> =
+            pairs.map(|(layer, descriptor)| self.layer(layer, descriptor)).collect();
+        let size_bytes = stream::iter(layers)
             .buffer_unordered(LAYERS_AT_ONCE)
             .try_fold(0, |sum, size| async move { Ok(sum + size) })
             .await?;

@@ -11,4 +11,20 @@
 //!
 //! Privileges: root, in the host's namespaces.
 
+mod builder;
+mod connection;
+mod container;
+mod crilog;
+mod fault;
+mod id;
+mod journal;
+mod poller;
 pub mod protocol;
+mod reaper;
+mod record;
+mod sandbox;
+mod shim;
+mod start;
+mod sysctl;
+
+pub use start::main;

@@ -19,6 +19,18 @@ pub fn close_range_cloexec(first: u32) -> rustix::io::Result<()> {
     .map(drop)
 }
 
+/// Closes every descriptor from `first` on. Does not allocate.
+///
+/// Only for a cloned child that goes on to exec or `_exit` and drops nothing: whatever owned these
+/// numbers in its copy of the memory must never be used again.
+///
+/// # Errors
+/// `ENOSYS` before Linux 5.9.
+pub fn close_from(first: u32) -> rustix::io::Result<()> {
+    // SAFETY: the caller is a child about to exec: no owner in it runs a destructor any more.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) }).map(drop)
+}
+
 /// Makes descriptor number `target` a copy of `fd`, inherited across exec. Does not allocate.
 ///
 /// For a child that lays out its descriptor table before exec: whatever had that number is closed.
@@ -31,6 +43,22 @@ pub fn place_at(fd: BorrowedFd<'_>, target: RawFd) -> rustix::io::Result<()> {
     }
     // SAFETY: plain integers; the caller is about to exec and owns the whole table.
     check(unsafe { libc::syscall(libc::SYS_dup3, fd.as_raw_fd(), target, 0) }).map(drop)
+}
+
+/// Borrows a descriptor by the number that this process itself has just given it. Does not
+/// allocate.
+///
+/// # Errors
+/// `EBADF` when that number is not open.
+pub fn borrow_inherited(number: RawFd) -> rustix::io::Result<BorrowedFd<'static>> {
+    if number < 0 {
+        return Err(Errno::BADF);
+    }
+    // SAFETY: F_GETFD reads the table only.
+    check(unsafe { libc::fcntl(number, libc::F_GETFD).into() })?;
+    // SAFETY: open, as just seen; the caller is a process that never closes it (a child before
+    // exec), as `close_from` demands as well.
+    Ok(unsafe { BorrowedFd::borrow_raw(number) })
 }
 
 /// A copy of an inherited descriptor (such as those that systemd or a caller of `--preserve-fds`

@@ -289,6 +289,24 @@ impl<'a> Walk<'a> {
 
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
+/// Whether the working directory lies inside the root directory: a directory handle from outside
+/// that `chdir` was led to (CVE-2024-21626) does not. Does not allocate.
+///
+/// # Errors
+/// `ENOENT` when the directory has been removed.
+pub fn cwd_is_inside_root() -> rustix::io::Result<bool> {
+    let mut buffer = [0_u8; PATH_MAX];
+    // SAFETY: the buffer is as long as said, and the kernel writes no further.
+    let length = crate::syscall::check(unsafe {
+        libc::syscall(libc::SYS_getcwd, buffer.as_mut_ptr(), buffer.len())
+    });
+    match length {
+        // The kernel writes "(unreachable)/…" for what is outside (getcwd(2)).
+        Ok(_length) => Ok(buffer[0] == b'/'),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// Whether the handle is the host's `/dev/null`'s equal: a character device 1:3. A mask made from
 /// anything else would show the container what it should hide (CVE-2025-31133).
 ///

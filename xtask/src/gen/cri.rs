@@ -74,10 +74,8 @@ pub fn generate(workspace: &Path) -> Result<()> {
         .context("decode what protoc wrote")?;
     let out = workspace.join("api/cri/src/gen");
     std::fs::create_dir_all(&out).with_context(|| format!("make {}", out.display()))?;
-    let mut builder = tonic_prost_build::configure()
-        .out_dir(&out)
-        .btree_map(".")
-        .skip_debug(SECRET_MESSAGES);
+    let mut builder =
+        tonic_prost_build::configure().out_dir(&out).btree_map(".").skip_debug(SECRET_MESSAGES);
     for message in STORED_MESSAGES {
         builder = builder.message_attribute(format!(".runtime.v1.{message}"), STORED);
     }
