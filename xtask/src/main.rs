@@ -9,6 +9,7 @@ mod say;
 mod tests;
 mod tidy;
 mod up;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,8 @@ enum Command {
     Tidy,
     /// Build the demo image and write it as an OCI layout
     Image,
+    /// Boot a virtual machine with pure cgroup v2 and run a command in it
+    Vm(vm::Options),
     /// What continuous integration runs: fmt, clippy, tidy, test
     Ci,
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Test(options) => tests::run(&options),
         Command::Tidy => tidy::run(),
         Command::Image => demo_image::build().map(|path| say::line(&path.display().to_string())),
+        Command::Vm(options) => vm::run(&options),
         Command::Ci => ci::run(),
     };
     match outcome {
