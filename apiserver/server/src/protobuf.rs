@@ -153,6 +153,7 @@ fn put(
     depth: usize,
     out: &mut Map<String, Value>,
 ) -> Result<(), Broken> {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "everything else stands alone")]
     match ty {
         FieldType::List(inner) => {
             let slot = out.entry(name).or_insert_with(|| json!([]));
@@ -224,10 +225,8 @@ fn entry_of(
             _ => {}
         }
     }
-    let empty = || match inner {
-        FieldType::Str | FieldType::Bytes => json!(""),
-        FieldType::List(_) => json!([]),
-        _ => Value::Null,
+    let empty = || {
+        if matches!(inner, FieldType::Str | FieldType::Bytes) { json!("") } else { Value::Null }
     };
     Ok((key, value.unwrap_or_else(empty)))
 }
