@@ -85,6 +85,9 @@ impl Shim {
             return;
         };
         exec.terminal = None;
+        if let Some(timer) = exec.timer.take() {
+            self.deadlines.cancel(timer);
+        }
         let waiters = std::mem::take(&mut exec.waiters);
         container.trim_execs();
         self.unwatch(&process.pidfd, process.token);
@@ -170,11 +173,11 @@ impl Shim {
             if known.contains(&pid) {
                 continue;
             }
-            // Only if it has ended; ECHILD cannot be, as it was listed and nobody else reaps.
-            drop(rustix::process::waitpid(
-                rustix::process::Pid::from_raw(pid),
-                rustix::process::WaitOptions::NOHANG,
-            ));
+            let Some(stray) = rustix::process::Pid::from_raw(pid) else { continue };
+            // Only if it has ended; how does not matter to anybody.
+            match rustix::process::waitpid(Some(stray), rustix::process::WaitOptions::NOHANG) {
+                Ok(_) | Err(_) => {}
+            }
         }
     }
 

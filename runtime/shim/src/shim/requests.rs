@@ -23,6 +23,8 @@ const SIGKILL: i32 = 9;
 const CONTAINERS_MAX: usize = 512;
 /// Processes executed at a time in one container.
 const EXECS_ALIVE_MAX: usize = 256;
+/// An exec's longest time; more is as good as none.
+const EXEC_TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What [`Op::Create`] says.
 struct CreateOptions {
@@ -48,7 +50,9 @@ impl Shim {
             }
             Op::Start { container_id } => self.start_container(asker, &container_id).map(|()| None),
             Op::Exec { container_id, exec_id, process, stdio, timeout_ms } => {
-                let timeout = timeout_ms.map(Duration::from_millis);
+                let timeout = timeout_ms
+                    .map(Duration::from_millis)
+                    .map(|timeout| timeout.min(EXEC_TIMEOUT_MAX));
                 self.exec(asker, (&container_id, &exec_id), process, (stdio, fds), timeout)
                     .map(|()| None)
             }
@@ -246,6 +250,7 @@ impl Shim {
             number,
             life: Life::Making,
             timed_out: false,
+            timer: None,
             terminal: None,
             waiters: Vec::new(),
         };

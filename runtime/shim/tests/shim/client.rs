@@ -77,6 +77,11 @@ impl Pod {
         serde_json::from_str(&line).unwrap()
     }
 
+    /// What is to be run when a shim has been killed; gives what it says.
+    pub(crate) fn clean_up(&self) -> std::process::Output {
+        Command::new(program()).arg("--dir").arg(self.dir()).arg("--cleanup").output().unwrap()
+    }
+
     pub(crate) fn dir(&self) -> PathBuf {
         self.base.path().join("shim")
     }
