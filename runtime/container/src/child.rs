@@ -141,7 +141,7 @@ fn init<'a>(
     sysctls(plan)?;
     rootfs::finish(&root, plan)?;
     rootfs::switch(&root, plan)?;
-    process::finish(common, terminal)
+    process::finish(common, terminal.as_ref())
 }
 
 fn exec<'a>(
@@ -166,7 +166,7 @@ fn exec<'a>(
         }
         Streams::Inherit | Streams::Fds(_) => None,
     };
-    process::finish(common, terminal)
+    process::finish(common, terminal.as_ref())
 }
 
 /// Waits for the parent to have done its part, and leaves its session.

@@ -40,13 +40,13 @@ impl PlanError {
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// There is no such container.
-    #[error("container {id} does not exist")]
+    #[error("container does not exist: {id}")]
     NotFound {
         /// Its id.
         id: String,
     },
     /// There is one already.
-    #[error("container with id {id} already exists")]
+    #[error("container with given ID already exists: {id}")]
     Exists {
         /// Its id.
         id: String,

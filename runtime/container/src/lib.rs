@@ -26,4 +26,4 @@ pub use parent::{
     release,
 };
 pub use plan::{Plan, PlanOptions};
-pub use state::{State, StateDir, Status};
+pub use state::{State, StateDir, Status, now_rfc3339};

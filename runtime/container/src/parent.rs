@@ -22,7 +22,7 @@ pub use sync::{parse_failure, release};
 
 use crate::child::{self, Common, Gate, Streams};
 use crate::plan::{Plan, Process};
-use crate::state::{FIFO_FILE, STATE_VERSION, State, process_stat, rfc3339};
+use crate::state::{FIFO_FILE, STATE_VERSION, State, now_rfc3339, process_stat};
 use crate::{CreateError, StateDir};
 use undo::Undo;
 
@@ -313,7 +313,7 @@ fn state_of(plan: &Plan, pid: Pid) -> Result<State, CreateError> {
         pid_start_time,
         bundle: plan.bundle.clone(),
         rootfs: plan.rootfs.clone(),
-        created: rfc3339(std::time::SystemTime::now()),
+        created: now_rfc3339(),
         owner: rustix::process::geteuid().as_raw(),
         annotations: plan.annotations.clone(),
         cgroup_path: plan.cgroup.as_str().to_owned(),

@@ -248,7 +248,13 @@ fn file_error(action: &'static str, path: &Path, source: std::io::Error) -> Stat
     StateError::File { action, path: path.to_owned(), source }
 }
 
-/// The time as RFC 3339 in UTC, to the nanosecond.
+/// The time now as RFC 3339 in UTC, to the nanosecond.
+#[must_use]
+pub fn now_rfc3339() -> String {
+    rfc3339(std::time::SystemTime::now())
+}
+
+/// A time as RFC 3339 in UTC, to the nanosecond.
 pub(crate) fn rfc3339(time: std::time::SystemTime) -> String {
     let since = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let (days, seconds) = (since.as_secs() / 86_400, since.as_secs() % 86_400);

@@ -62,10 +62,10 @@ pub(super) fn open_terminal_in<'a>(
 /// From a container that is set up to its program.
 pub(super) fn finish<'a>(
     common: &'a Common<'_>,
-    terminal: Option<OwnedFd>,
+    terminal: Option<&OwnedFd>,
 ) -> Outcome<'a, Infallible> {
     let process = common.process;
-    streams(common, terminal.as_ref())?;
+    streams(common, terminal)?;
     if let Some(name) = common.keyring {
         match keyring::join_session(name) {
             // A kernel without keys has nothing to leak.
