@@ -15,8 +15,8 @@ use corten_runtime_shim::protocol::{
 use corten_sys_linux::fdpass;
 use corten_tests_harness::TempCgroup;
 
-/// Everything here comes within this, or not at all.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Everything here comes within this, or not at all; emulated machines are slow.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
