@@ -1,6 +1,6 @@
 //! What needs `runtime/container`: run in the child that a job is, small steps apart.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use corten_api_oci::{Bundle, parse_process};
@@ -63,15 +63,9 @@ pub(crate) fn create(
     let plan = Plan::new(&id, &bundle.spec, &PlanOptions::new(&bundle.path))
         .map_err(|error| invalid("plan", id.as_str(), chain(&error)))?;
     let gate = StartGate::Socket(gate);
-    corten_runtime_container::create(
-        &states,
-        plan,
-        stdio.into(),
-        Parenthood::CallersParent,
-        gate,
-    )
-    .map_err(|error| create_fault("create", &id, &error))
-    .and_then(|created| made(&states, &id, created))
+    corten_runtime_container::create(&states, plan, stdio.into(), Parenthood::CallersParent, gate)
+        .map_err(|error| create_fault("create", &id, &error))
+        .and_then(|created| made(&states, &id, created))
 }
 
 /// Runs one more process in a container, as a child of the caller's parent.
@@ -119,12 +113,9 @@ pub(crate) fn mark_started(state_dir: &Path, id: &str) -> Result<(), Fault> {
 /// What a container said instead of starting its program.
 pub(crate) fn start_failure(id: &str, record: &[u8]) -> Fault {
     match parse_failure(record) {
-        Some(failure) => Fault::new(
-            FaultCode::Internal,
-            failure.step,
-            failure.object,
-            failure.errno.to_string(),
-        ),
+        Some(failure) => {
+            Fault::new(FaultCode::Internal, failure.step, failure.object, failure.errno.to_string())
+        }
         None => internal("start", id, &std::io::Error::other("it said something odd")),
     }
 }

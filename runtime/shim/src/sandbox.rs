@@ -12,6 +12,7 @@ use corten_sys_linux::ns::{self, Kind};
 use corten_sys_linux::pidfd::Pidfd;
 use corten_sys_linux::procfs::ProcFs;
 use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use crate::fault::{errno, internal, invalid, io, sys};
@@ -189,6 +190,8 @@ impl Sandbox {
             // All of its namespace ends with it.
             match reaper.send_signal(9).and_then(|()| reaper.wait()) {
                 Ok(_) => {}
+                // It has been killed, and reaped, before.
+                Err(error) if matches!(error.errno, Errno::SRCH | Errno::CHILD) => {}
                 Err(error) => faults.push(sys("end the reaper", &error)),
             }
         }

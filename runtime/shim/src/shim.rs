@@ -29,6 +29,7 @@ use jobs::Job;
 const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
 const SIGTERM: i32 = 15;
+const SIGCHLD: i32 = 17;
 
 /// What woke the loop.
 #[derive(Debug, Clone)]
@@ -88,6 +89,8 @@ pub(crate) struct Shim {
     next_exec: u64,
     /// What the shim's own processes had before the shim lowered its own.
     oom_score_adj: String,
+    /// A child has ended that may be nobody's.
+    strays: bool,
     /// Once asked to end: who asked, if it was a client.
     ending: Option<Option<Asker>>,
     ended: bool,
@@ -103,7 +106,7 @@ impl Shim {
         oom_score_adj: String,
     ) -> Result<Self, Fault> {
         let journal = Journal::open(dir.join(crate::protocol::LOG));
-        let signals = SignalFd::new(SignalSet::of(&[SIGHUP, SIGINT, SIGTERM]))
+        let signals = SignalFd::new(SignalSet::of(&[SIGHUP, SIGINT, SIGTERM, SIGCHLD]))
             .map_err(|error| sys("block signals", &error))?;
         let mut poller = Poller::new()?;
         let mut sandbox = Sandbox::make(dir, &spec)?;
@@ -138,6 +141,7 @@ impl Shim {
             deadlines: Deadlines::default(),
             next_exec: 0,
             oom_score_adj,
+            strays: false,
             ending: None,
             ended: false,
             buffer: Vec::new(),
@@ -160,6 +164,9 @@ impl Shim {
             let now = Instant::now();
             while let Some(due) = self.deadlines.pop_due(now) {
                 self.due(due);
+            }
+            if self.strays {
+                self.reap_strays();
             }
             self.advance_ending();
         }
@@ -199,6 +206,7 @@ impl Shim {
                         self.ending = Some(None);
                     }
                 }
+                SIGCHLD => self.strays = true,
                 // The terminal that the client was started from has gone.
                 _ => {}
             }

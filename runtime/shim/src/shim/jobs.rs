@@ -29,7 +29,18 @@ pub(super) struct Job {
     kind: JobKind,
     asker: Option<Asker>,
     socket: OwnedFd,
+    pub(super) pid: i32,
     child: Pidfd,
+}
+
+impl Job {
+    /// It may yet report a process that has ended already.
+    pub(super) fn makes_a_process(&self) -> bool {
+        match self.kind {
+            JobKind::Create { .. } | JobKind::Exec { .. } => true,
+            JobKind::Delete { .. } => false,
+        }
+    }
 }
 
 /// What a job does.
@@ -80,9 +91,10 @@ impl Shim {
         })
         .map_err(|error| sys("fork", &error))?;
         drop(theirs);
+        let pid = child.pid.as_raw_nonzero().get();
         let child = Pidfd::from(child.pidfd);
         let token = self.watch(&child, READ, Source::Job)?;
-        self.jobs.insert(token, Job { kind, asker, socket: ours, child });
+        self.jobs.insert(token, Job { kind, asker, socket: ours, pid, child });
         self.deadlines.add(Instant::now() + JOB_TIMEOUT, Due::JobTimeout { token });
         Ok(())
     }
@@ -300,7 +312,14 @@ fn report(socket: &OwnedFd, outcome: Result<Option<Made>, Fault>) -> i32 {
     let (result, fds) = match outcome {
         Ok(Some(made)) => {
             let fds = [Some(made.pidfd), made.terminal];
-            (Ok(Some(MadeProcess { pid: made.pid, cgroup: made.cgroup, warnings: made.warnings })), fds)
+            (
+                Ok(Some(MadeProcess {
+                    pid: made.pid,
+                    cgroup: made.cgroup,
+                    warnings: made.warnings,
+                })),
+                fds,
+            )
         }
         Ok(None) => (Ok(None), [None, None]),
         Err(fault) => (Err(fault), [None, None]),

@@ -144,6 +144,40 @@ impl Shim {
         self.answer(asker, result);
     }
 
+    /// Reaps children that nobody will ask about: processes that a job made and gave up. As a zombie
+    /// one of them would keep its container's pid namespace, and so the container, from ending.
+    pub(super) fn reap_strays(&mut self) {
+        if self.jobs.values().any(super::jobs::Job::makes_a_process) {
+            // One of them may be about to be reported. The job's end comes here again.
+            return;
+        }
+        self.strays = false;
+        let alive = |life: &Life| match life {
+            Life::Alive(process) => Some(process.pid),
+            Life::Making | Life::Ended(_) => None,
+        };
+        let known: Vec<i32> = self
+            .containers
+            .values()
+            .flat_map(|one| {
+                std::iter::once(&one.life).chain(one.execs.values().map(|exec| &exec.life))
+            })
+            .filter_map(alive)
+            .chain(self.jobs.values().map(|job| job.pid))
+            .collect();
+        let children = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+        for pid in children.split_whitespace().filter_map(|word| word.parse::<i32>().ok()) {
+            if known.contains(&pid) {
+                continue;
+            }
+            // Only if it has ended; ECHILD cannot be, as it was listed and nobody else reaps.
+            drop(rustix::process::waitpid(
+                rustix::process::Pid::from_raw(pid),
+                rustix::process::WaitOptions::NOHANG,
+            ));
+        }
+    }
+
     /// Sets up the watch on a container's memory; without a memory controller there is none.
     pub(super) fn watch_oom(&mut self, id: &str) {
         let Some(container) = self.containers.get(id) else { return };

@@ -13,6 +13,8 @@ pub(crate) const BUSYBOX: &str = "/usr/bin/busybox";
 pub(crate) fn write(pod: &Pod, id: &str, script: &str, adjust: impl FnOnce(&mut Value)) -> PathBuf {
     let bundle = pod.base.path().join("bundles").join(id);
     let rootfs = bundle.join("rootfs");
+    // A container of this name may have been here before.
+    std::fs::remove_dir_all(&bundle).unwrap_or_default();
     for dir in ["bin", "dev", "proc", "sys", "tmp", "etc"] {
         std::fs::create_dir_all(rootfs.join(dir)).unwrap();
     }

@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use corten_runtime_shim::protocol::{
-    Answer, Decoder, Event, Exited, Fault, Message, Op, Request, SANDBOX_SPEC, SOCKET,
-    SandboxSpec, Startup, decode, encode,
+    Answer, Decoder, Event, Exited, Fault, Message, Op, Request, SANDBOX_SPEC, SOCKET, SandboxSpec,
+    Startup, decode, encode,
 };
 use corten_sys_linux::fdpass;
 use corten_tests_harness::TempCgroup;
@@ -52,8 +52,7 @@ impl Pod {
         let cgroup = TempCgroup::new(name).unwrap();
         let ns_dir = base.path().join("ns");
         let state_dir = base.path().join("state");
-        let mut spec =
-            SandboxSpec::new(name, ns_dir, &format!("{}/pod", cgroup.path()), state_dir);
+        let mut spec = SandboxSpec::new(name, ns_dir, &format!("{}/pod", cgroup.path()), state_dir);
         adjust(&mut spec);
         let pod = Self { base, spec, pid: 0, _cgroup: cgroup };
         std::fs::create_dir(pod.dir()).unwrap();

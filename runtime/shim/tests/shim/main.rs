@@ -5,6 +5,9 @@
 
 mod bundle;
 mod client;
+mod containers;
+mod execs;
+mod logs;
 mod sandbox;
 
 use corten_tests_harness::{NamespaceOptions, in_new_namespaces, is_root, skip};

@@ -22,13 +22,13 @@ fn mounts_below(dir: &Path) -> Vec<String> {
     mounts.lines().filter(|l| l.contains(dir.to_str().unwrap())).map(str::to_owned).collect()
 }
 
-fn alive(pid: i32) -> bool {
+pub(crate) fn alive(pid: i32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     status.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(" Z"))
 }
 
 /// After the shim's end only what the client made is there.
-fn assert_nothing_left(pod: &Pod) {
+pub(crate) fn assert_nothing_left(pod: &Pod) {
     assert_eq!(mounts_below(pod.base.path()), [""; 0]);
     assert_eq!(pod.cgroups_left(), [PathBuf::new(); 0]);
     assert!(!pod.spec.ns_dir.exists());
@@ -134,7 +134,10 @@ fn a_sandbox_that_cannot_be_made_says_why_and_leaves_nothing() {
             let Startup::Failed(fault) = startup else { panic!("{name} was taken") };
             assert_eq!(fault.code, code, "{fault}");
             let path = name.replace('.', "/");
-            assert!(fault.to_string().contains(name) || fault.to_string().contains(&path), "{fault}");
+            assert!(
+                fault.to_string().contains(name) || fault.to_string().contains(&path),
+                "{fault}"
+            );
             assert_nothing_left(&pod);
         }
     });
