@@ -1,3 +1,5 @@
+use std::borrow::Borrow;
+
 use corten_api_k8s::kinds;
 use corten_api_k8s::selector::FieldSelector;
 use expect_test::{Expect, expect};
@@ -11,8 +13,8 @@ fn now() -> Timestamp {
 }
 
 /// Ready, status and restarts of a pod with that spec and status.
-fn check(pod: Value, expected: &Expect) {
-    let row = Pod.row(&pod, now());
+fn check(pod: impl Borrow<Value>, expected: &Expect) {
+    let row = Pod.row(pod.borrow(), now());
     let cells: Vec<String> = row
         .iter()
         .take(4)
@@ -23,11 +25,12 @@ fn check(pod: Value, expected: &Expect) {
 }
 
 fn pod(status: Value) -> Value {
-    json!({
+    let mut pod = json!({
         "metadata": {"name": "p"},
         "spec": {"containers": [{"name": "a"}, {"name": "b"}]},
-        "status": status,
-    })
+    });
+    pod["status"] = status;
+    pod
 }
 
 #[test]

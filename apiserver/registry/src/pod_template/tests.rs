@@ -1,3 +1,5 @@
+use std::borrow::Borrow;
+
 use corten_api_k8s::field::FieldPath;
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
@@ -134,24 +136,24 @@ fn pull_policy_by_tag() {
 }
 
 /// A valid spec with some of its fields replaced; shows what is wrong with it.
-fn check(changes: Value, expected: &Expect) {
+fn check(changes: impl Borrow<Value>, expected: &Expect) {
     let mut spec = json!({"containers": [{"name": "a", "image": "a:1"}]});
-    json_merge(&mut spec, changes);
+    json_merge(&mut spec, changes.borrow());
     default_pod(&mut spec);
     let errors: Vec<String> =
         validate_spec(&spec, &FieldPath::new("spec")).iter().map(ToString::to_string).collect();
     expected.assert_eq(&errors.join("\n"));
 }
 
-fn json_merge(into: &mut Value, changes: Value) {
-    for (key, value) in changes.as_object().cloned().unwrap() {
-        into[key] = value;
+fn json_merge(into: &mut Value, changes: &Value) {
+    for (key, value) in changes.as_object().unwrap() {
+        into[key] = value.clone();
     }
 }
 
-fn container(changes: Value) -> Value {
+fn container(changes: impl Borrow<Value>) -> Value {
     let mut container = json!({"name": "a", "image": "a:1"});
-    json_merge(&mut container, changes);
+    json_merge(&mut container, changes.borrow());
     json!({"containers": [container]})
 }
 

@@ -10,7 +10,8 @@ fn kind() -> &'static kinds::Kind {
 }
 
 fn service(spec: Value) -> Value {
-    let mut object = json!({"metadata": {"name": "web", "namespace": "default"}, "spec": spec});
+    let mut object = json!({"metadata": {"name": "web", "namespace": "default"}});
+    object["spec"] = spec;
     lifecycle::default(kind(), &mut object);
     object
 }
