@@ -145,13 +145,13 @@ impl<C: Controller> Runner<C> {
             queue.add_all(controller.all());
             for _ in 0..workers {
                 let worker = work(Arc::clone(&controller), Arc::clone(&queue));
-                tasks.spawn(controller.name(), worker);
+                tasks.spawn(controller.name(), async move { worker.await });
             }
         });
     }
 }
 
-async fn work<C: Controller>(controller: Arc<C>, queue: Arc<Queue<C::Key>>) {
+async fn work<C: Controller>(controller: Arc<C>, queue: Arc<Queue<C::Key>>) -> ! {
     loop {
         let key = queue.next().await;
         if controller.writes().is_pending(&key) {
