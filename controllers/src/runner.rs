@@ -145,13 +145,14 @@ impl<C: Controller> Runner<C> {
             queue.add_all(controller.all());
             for _ in 0..workers {
                 let worker = work(Arc::clone(&controller), Arc::clone(&queue));
-                tasks.spawn(controller.name(), async move { worker.await });
+                tasks.spawn(controller.name(), worker);
             }
         });
     }
 }
 
-async fn work<C: Controller>(controller: Arc<C>, queue: Arc<Queue<C::Key>>) -> ! {
+#[expect(clippy::infinite_loop, reason = "a worker ends when its task is cancelled")]
+async fn work<C: Controller>(controller: Arc<C>, queue: Arc<Queue<C::Key>>) {
     loop {
         let key = queue.next().await;
         if controller.writes().is_pending(&key) {
