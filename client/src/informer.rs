@@ -12,8 +12,8 @@ use kube::runtime::reflector::store::{Store, Writer};
 use kube::runtime::reflector::{Lookup, ObjectRef};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde::de::DeserializeOwned;
-use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
 
 /// How many changes a subscriber may be behind before it is told to read the store again.
 const CHANGES_MAX: usize = 4096;
@@ -119,11 +119,18 @@ where
 {
     store: Store<K>,
     changes: broadcast::Sender<Change<K>>,
+    /// Whether the store has been filled once. `Store::wait_until_ready` wakes only one of several
+    /// waiting tasks (kube-runtime 5.0 polls a single oneshot receiver for all of them).
+    filled: watch::Sender<bool>,
 }
 
 impl<K: Watched> Clone for Informer<K> {
     fn clone(&self) -> Self {
-        Self { store: self.store.clone(), changes: self.changes.clone() }
+        Self {
+            store: self.store.clone(),
+            changes: self.changes.clone(),
+            filled: self.filled.clone(),
+        }
     }
 }
 
@@ -132,7 +139,7 @@ impl<K: Watched> Informer<K> {
         let writer = Writer::<K>::default();
         let store = writer.as_reader();
         let (changes, _) = broadcast::channel(CHANGES_MAX);
-        let informer = Self { store, changes };
+        let informer = Self { store, changes, filled: watch::Sender::new(false) };
         let fed = informer.clone();
         tasks.spawn("informer", async move { fed.feed(client, config, writer).await });
         informer
@@ -169,7 +176,10 @@ impl<K: Watched> Informer<K> {
             watcher::Event::Delete(object) => {
                 Some(Change::Deleted(last.unwrap_or_else(|| Arc::new(object.clone()))))
             }
-            watcher::Event::InitDone => Some(Change::Restarted),
+            watcher::Event::InitDone => {
+                self.filled.send_replace(true);
+                Some(Change::Restarted)
+            }
             watcher::Event::Init | watcher::Event::InitApply(_) => None,
         };
         if let Some(change) = change {
@@ -196,8 +206,8 @@ impl<K: Watched> Informer<K> {
 
     /// Waits until the store has been filled once; for ever if the server can't be reached.
     pub async fn ready(&self) {
-        if self.store.wait_until_ready().await.is_err() {
-            // The watch was cancelled with its tasks, and so will be whoever waits here.
+        if self.filled.subscribe().wait_for(|filled| *filled).await.is_err() {
+            // Can't be, as the sender is held here; whoever waits would be cancelled anyway.
             std::future::pending::<()>().await;
         }
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corten_client::{EventType, Informer};
-use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Resource as _};
@@ -149,32 +149,14 @@ impl DeploymentController {
                 }
                 Ok(Outcome::CreateFailed(error)) => {
                     let now = self.context.clock.time();
-                    status::set_create_failed(deployment, &mut status, &error.message(), now);
+                    status::set_create_failed(deployment, &mut status, &error.message(), &now);
                     failure = Some(error);
                     break;
                 }
                 Err(error) => return Err(error),
             }
         }
-        if let Some(revision) = plan.revision {
-            self.annotate(key, deployment, &revision).await?;
-        }
-        if deployment.status.as_ref() != Some(&status) {
-            let mut changed = deployment.clone();
-            changed.status = Some(status);
-            // The revision's annotation, if just written, has changed the version.
-            changed.metadata.resource_version = None;
-            let answer = self
-                .api(key)
-                .replace_status(&key.name, &PostParams::default(), &changed)
-                .await
-                .map_err(on::<Deployment>(
-                    "update the status of",
-                    Some(&key.namespace),
-                    &key.name,
-                ))?;
-            self.writes.wrote(key, &answer);
-        }
+        self.write_status(key, deployment, status, plan.revision).await?;
         match failure {
             Some(error) if !error.is_namespace_terminating() => Err(error),
             Some(_) | None => Ok(plan.look_again.map_or(Next::Done, Next::After)),
@@ -328,24 +310,31 @@ impl DeploymentController {
         }
     }
 
-    async fn annotate(
+    /// The revision's annotation goes along with the status, as upstream's does: any other way
+    /// it would count as a change of the Deployment and make a new generation.
+    async fn write_status(
         &self,
         key: &Key,
         deployment: &Deployment,
-        revision: &str,
+        status: DeploymentStatus,
+        revision: Option<String>,
     ) -> Result<(), SyncError> {
-        if annotation(deployment, revision::REVISION) == Some(revision) {
+        let noted = annotation(deployment, revision::REVISION);
+        let is_noted = revision.is_none() || noted == revision.as_deref();
+        if is_noted && deployment.status.as_ref() == Some(&status) {
             return Ok(());
         }
-        let patch = json!({ "metadata": {
-            "uid": uid(deployment),
-            "annotations": { revision::REVISION: revision },
-        } });
+        let mut changed = deployment.clone();
+        changed.status = Some(status);
+        if let Some(revision) = revision {
+            let annotations = changed.metadata.annotations.get_or_insert_default();
+            annotations.insert(revision::REVISION.to_owned(), revision);
+        }
         let answer = self
             .api(key)
-            .patch(&key.name, &PatchParams::default(), &Patch::Merge(patch))
+            .replace_status(&key.name, &PostParams::default(), &changed)
             .await
-            .map_err(on::<Deployment>("annotate", Some(&key.namespace), &key.name))?;
+            .map_err(on::<Deployment>("update the status of", Some(&key.namespace), &key.name))?;
         self.writes.wrote(key, &answer);
         Ok(())
     }

@@ -20,10 +20,7 @@ pub(crate) struct SyncError {
 impl SyncError {
     /// What the API server answered, if it did.
     fn status(&self) -> Option<&kube::core::Status> {
-        match &*self.source {
-            kube::Error::Api(status) => Some(status),
-            _ => None,
-        }
+        if let kube::Error::Api(status) = &*self.source { Some(status) } else { None }
     }
 
     /// The object is gone.

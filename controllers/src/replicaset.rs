@@ -272,3 +272,6 @@ impl Controller for ReplicaSetController {
         Ok(soonest.map_or(Next::Done, |wait: Duration| Next::After(wait)))
     }
 }
+
+#[cfg(test)]
+mod tests;

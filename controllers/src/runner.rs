@@ -151,6 +151,7 @@ impl<C: Controller> Runner<C> {
     }
 }
 
+#[expect(clippy::infinite_loop, reason = "a worker ends when its task is cancelled")]
 async fn work<C: Controller>(controller: Arc<C>, queue: Arc<Queue<C::Key>>) {
     loop {
         let key = queue.next().await;

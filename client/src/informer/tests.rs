@@ -11,7 +11,7 @@ fn map(name: &str, value: &str) -> ConfigMap {
 fn informer() -> (Informer<ConfigMap>, Writer<ConfigMap>) {
     let writer = Writer::default();
     let (changes, _) = broadcast::channel(2);
-    (Informer { store: writer.as_reader(), changes }, writer)
+    (Informer { store: writer.as_reader(), changes, filled: watch::Sender::new(false) }, writer)
 }
 
 #[tokio::test]
@@ -37,4 +37,24 @@ async fn a_subscriber_that_fell_behind_is_told_to_read_the_store() {
     assert!(matches!(changes.next().await, Some(Change::Restarted)));
     let last = informer.object(Some("default"), "a").unwrap();
     assert_eq!(last.data.as_ref().unwrap()["key"], "4");
+}
+
+#[tokio::test]
+async fn all_who_wait_for_the_first_filling_are_woken() {
+    let (informer, mut writer) = informer();
+    let waiting: Vec<_> = (0..3)
+        .map(|_| {
+            let informer = informer.clone();
+            // Tasks of their own, as each must have its own waker.
+            #[expect(clippy::disallowed_methods, reason = "joined below")]
+            tokio::spawn(async move { informer.ready().await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    informer.apply(&mut writer, &watcher::Event::Init);
+    informer.apply(&mut writer, &watcher::Event::InitDone);
+    for one in waiting {
+        let woken = tokio::time::timeout(std::time::Duration::from_secs(5), one).await;
+        assert!(matches!(woken, Ok(Ok(()))), "still waiting");
+    }
 }

@@ -91,11 +91,11 @@ pub(super) fn set_create_failed(
     deployment: &Deployment,
     status: &mut DeploymentStatus,
     message: &str,
-    now: Time,
+    now: &Time,
 ) {
     if deployment.spec.as_ref().is_some_and(|spec| spec.progress_deadline_seconds.is_some()) {
         let message = format!("Failed to create new replica set: {message}");
-        set(status, PROGRESSING, "False", "ReplicaSetCreateError", message, &now);
+        set(status, PROGRESSING, "False", "ReplicaSetCreateError", message, now);
     }
 }
 

@@ -24,7 +24,8 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn new(replicas: i32, strategy: Value) -> Self {
+    fn new(replicas: i32, strategy: impl Into<Value>) -> Self {
+        let strategy = strategy.into();
         let deployment = json!({
             "metadata": { "name": "web", "namespace": "n", "uid": "d", "generation": 1 },
             "spec": {
@@ -172,7 +173,8 @@ impl Cluster {
     }
 }
 
-fn rolling(surge: Value, unavailable: Value) -> Value {
+fn rolling(surge: impl Into<Value>, unavailable: impl Into<Value>) -> Value {
+    let (surge, unavailable) = (surge.into(), unavailable.into());
     let rolling = json!({ "maxSurge": surge, "maxUnavailable": unavailable });
     json!({ "type": "RollingUpdate", "rollingUpdate": rolling })
 }
@@ -269,9 +271,14 @@ fn an_update_that_never_gets_ready_keeps_the_old_pods_and_times_out() {
     // A third revision first removes what does not serve.
     cluster.image("v3");
     expect![[r#"
-        broken 2->0, v1 3->3 [3 pods, 3 available]
-    "#]];
-    cluster.settle();
+        create v3 0 [5 pods, 3 available]
+        broken 2->0 [3 pods, 3 available]
+        v3 0->2 [5 pods, 3 available]
+        v1 3->1 [3 pods, 3 available]
+        v3 2->4 [5 pods, 3 available]
+        v1 1->0 [4 pods, 4 available]
+    "#]]
+    .assert_eq(&cluster.settle());
     assert_eq!(cluster.condition("Progressing"), "True NewReplicaSetAvailable");
     let running: Vec<(&str, i32)> =
         cluster.sets.iter().map(|set| (Cluster::image_of(set), replicas(set))).collect();

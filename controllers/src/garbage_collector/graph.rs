@@ -97,7 +97,7 @@ impl Graph {
     /// An object is new or changed. Returns the objects to look at.
     pub(super) fn apply(&mut self, node: Node) -> Vec<Identity> {
         let uid = node.identity.uid.clone();
-        let before = self.nodes.insert(uid.clone(), node.clone());
+        let before = self.nodes.remove(&uid);
         let mut look_at = Vec::new();
         let owners = |node: &Node| -> HashSet<Uid> {
             node.owners.iter().map(|owner| owner.uid.clone()).collect()
@@ -133,6 +133,7 @@ impl Graph {
                 look_at.extend(self.waiting(&owner.uid));
             }
         }
+        self.nodes.insert(uid, node);
         look_at
     }
 

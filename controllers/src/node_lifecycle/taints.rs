@@ -80,7 +80,8 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn check(spec: Value, conditions: Value, evict: bool, expected: &str) {
+    fn check(spec: impl Into<Value>, conditions: impl Into<Value>, evict: bool, expected: &str) {
+        let (spec, conditions) = (spec.into(), conditions.into());
         let node: Node = serde_json::from_value(json!({
             "metadata": { "name": "n" }, "spec": spec, "status": { "conditions": conditions },
         }))

@@ -110,14 +110,14 @@ mod tests {
         .unwrap()
     }
 
-    fn pod(labels: serde_json::Value, ready_since: Option<&str>) -> Arc<Pod> {
+    fn pod(labels: impl Into<serde_json::Value>, ready_since: Option<&str>) -> Arc<Pod> {
         let conditions: Vec<_> = ready_since
             .iter()
             .map(|since| json!({ "type": "Ready", "status": "True", "lastTransitionTime": since }))
             .collect();
         Arc::new(
             serde_json::from_value(json!({
-                "metadata": { "name": "p", "labels": labels },
+                "metadata": { "name": "p", "labels": labels.into() },
                 "status": { "conditions": conditions },
             }))
             .unwrap(),

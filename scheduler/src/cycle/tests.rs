@@ -11,7 +11,7 @@ fn chance() -> Chance {
     Chance { start: 0, rng: StdRng::seed_from_u64(7), percentage: 0 }
 }
 
-fn node(name: &str, cpu: &str, patch: Value) -> Value {
+fn node(name: &str, cpu: &str, patch: impl Into<Value>) -> Value {
     let mut node = json!({
         "metadata": { "name": name, "labels": { "kubernetes.io/hostname": name } },
         "spec": {},
@@ -19,7 +19,7 @@ fn node(name: &str, cpu: &str, patch: Value) -> Value {
             "cpu": cpu, "memory": "4Gi", "pods": "10", "ephemeral-storage": "10Gi", "example.com/gpu": "1",
         } },
     });
-    json_patch(&mut node, &patch);
+    json_patch(&mut node, &patch.into());
     node
 }
 
@@ -34,13 +34,14 @@ fn json_patch(to: &mut Value, patch: &Value) {
     }
 }
 
-fn pod(name: &str, requests: Value, spec: Value) -> Arc<PodInfo> {
+fn pod(name: &str, requests: impl Into<Value>, spec: impl Into<Value>) -> Arc<PodInfo> {
+    let requests = requests.into();
     let container = json!({ "name": "c", "resources": { "requests": requests } });
     let mut pod = json!({
         "metadata": { "name": name, "namespace": "default", "uid": name },
         "spec": { "containers": [container] },
     });
-    json_patch(&mut pod["spec"], &spec);
+    json_patch(&mut pod["spec"], &spec.into());
     Arc::new(PodInfo::new(Arc::new(serde_json::from_value(pod).unwrap())).unwrap())
 }
 

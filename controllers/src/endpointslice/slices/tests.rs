@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::service_endpoints::backends;
 
-fn service(spec: Value) -> Service {
+fn service(spec: impl Into<Value>) -> Service {
+    let spec = spec.into();
     let mut service = json!({
         "metadata": { "name": "web", "namespace": "n", "uid": "s", "labels": { "team": "a" } },
         "spec": { "clusterIP": "10.43.0.5", "selector": { "app": "web" },
@@ -19,7 +20,8 @@ fn service(spec: Value) -> Service {
     serde_json::from_value(service).unwrap()
 }
 
-fn pod(number: usize, ready: bool, extra: Value) -> Arc<Pod> {
+fn pod(number: usize, ready: bool, extra: impl Into<Value>) -> Arc<Pod> {
+    let extra = extra.into();
     let mut pod = json!({
         "metadata": { "name": format!("p{number:03}"), "namespace": "n", "uid": format!("u{number}"),
             "labels": { "app": "web" } },
