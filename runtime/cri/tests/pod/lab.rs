@@ -129,6 +129,19 @@ impl Lab {
         fs::write(rootfs.join(path), b"").unwrap();
     }
 
+    /// Kills the shim of a sandbox: it is in a cgroup of its own.
+    pub(crate) fn kill_shim(&self, sandbox: &str) {
+        let name = format!("{}/shim-{sandbox}/cgroup.procs", self.cgroup());
+        let procs = ["/sys/fs/cgroup", "/sys/fs/cgroup/memory"]
+            .iter()
+            .find_map(|mount| fs::read_to_string(format!("{mount}{name}")).ok())
+            .unwrap();
+        for pid in procs.lines() {
+            let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        }
+    }
+
     pub(crate) async fn wait_for_recorded_exit(&self, sandbox: &str, container: &str) {
         let exits = self.config.run_dir.join("shim").join(sandbox).join("exits");
         eventually("the shim records the exit", async || {
@@ -148,7 +161,8 @@ impl Lab {
         // The bridge stays for the next pod.
         let names = names.map(|(name, _)| name.trim()).filter(|name| *name != "lab0");
         traces.extend(names.map(|name| format!("link {name}")));
-        for folder in ["run/shim", "run/ns", "run/sandboxes", "run/containers", "lib"] {
+        for folder in ["run/shim", "run/ns", "run/sandboxes", "run/containers", "run/state", "lib"]
+        {
             traces.extend(files(&self.path(folder)));
         }
         traces.extend(files(&self.path("images/snapshots")));

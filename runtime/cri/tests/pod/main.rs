@@ -1,6 +1,8 @@
 //! Pods that really run: the service on its socket, with shims, the project's network plugins, the
 //! image store and cgroups, in namespaces of the test's own.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "that is how a test fails")]
+
 mod image;
 mod lab;
 
@@ -215,5 +217,28 @@ fn a_program_that_is_not_in_the_image_fails_to_start() {
         let end = status(&mut client, &id).await;
         assert_eq!((end.exit_code, end.reason.as_str()), (128, "StartError"));
         remove(&mut client, &pod_id).await;
+    });
+}
+
+#[test]
+fn a_killed_shim_leaves_a_dead_pod_and_no_trace_of_it() {
+    Lab::run(async |lab| {
+        let before = lab.traces();
+        let mut client = lab.client().await;
+        let pod_id = run(&mut client, pod(lab, "orphan")).await;
+        let id = create(&mut client, &pod_id, shell("main", "sleep 1000")).await;
+        start(&mut client, &id).await;
+        lab.kill_shim(&pod_id);
+        assert_eq!(exited(&mut client, &id).await.reason, "Unknown");
+        eventually("the pod is not ready", async || {
+            let request =
+                PodSandboxStatusRequest { pod_sandbox_id: pod_id.clone(), verbose: false };
+            let mut client = client.clone();
+            let status = client.pod_sandbox_status(request).await.unwrap().into_inner().status;
+            (status.unwrap().state() == PodSandboxState::SandboxNotready).then_some(())
+        })
+        .await;
+        remove(&mut client, &pod_id).await;
+        assert_eq!(lab.traces(), before);
     });
 }
