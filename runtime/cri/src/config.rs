@@ -88,6 +88,11 @@ impl Config {
         self.run_dir.join("sandboxes").join(sandbox)
     }
 
+    /// The state of all containers, as `corten-run --root` has it.
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.run_dir.join("state")
+    }
+
     /// A container's OCI bundle.
     pub(crate) fn bundle_dir(&self, container: &str) -> PathBuf {
         self.run_dir.join("containers").join(container)

@@ -21,7 +21,7 @@ use crate::store::{ContainerPhase, ContainerRecord};
 pub(crate) use create::create;
 pub(crate) use exec::exec_sync;
 pub(crate) use exit::{catch_up, exited, orphaned, out_of_memory};
-pub(crate) use remove::{remove, take_down};
+pub(crate) use remove::{remove, take_down, take_down_unknown};
 pub(crate) use start::{reopen_log, start};
 pub(crate) use status::{emit, emit_removed_sandbox, info, list_item, status};
 pub(crate) use stop::stop;

@@ -58,6 +58,8 @@ pub(crate) enum OperationError {
         #[source]
         source: ShimError,
     },
+    #[error("start of container {id}: {reason}")]
+    Program { id: String, reason: String },
     #[error("{doing} the network of pod sandbox {id}")]
     Network {
         doing: &'static str,

@@ -119,7 +119,7 @@ pub async fn serve(config: Config, images: ImageStore, tasks: Tasks) -> Result<(
     let parts = Parts {
         shims: Arc::new(ProcessShims::new(
             config.shim_binary.clone(),
-            config.run_dir.join("state"),
+            config.state_dir(),
             tasks.clone(),
         )),
         network: Arc::new(CniNetwork::new(&config.cni)),

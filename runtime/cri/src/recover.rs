@@ -108,24 +108,23 @@ async fn recover_container(service: &Arc<Service>, container: &Arc<Container>) -
     }
 }
 
-/// Takes away what belongs to no sandbox that is known: shims, pins, files, addresses.
+/// Takes away what belongs to no sandbox or container that is known: shims, pins, files, addresses.
 async fn sweep(service: &Arc<Service>) -> Outcome<()> {
     let known: BTreeSet<String> =
         service.sandboxes.all().iter().map(|sandbox| sandbox.id.clone()).collect();
-    let run_dir = service.config.run_dir.clone();
-    let names = service
-        .blocking("look for leftovers", move |_| {
-            let mut names = BTreeSet::new();
-            for folder in ["shim", "ns", "sandboxes"] {
-                names.extend(ids_in(&run_dir.join(folder)));
-            }
-            names
-        })
-        .await?;
-    for id in names.difference(&known) {
+    for id in found_in(service, ["shim", "ns", "sandboxes"]).await?.difference(&known) {
         tracing::warn!(sandbox = id, "a sandbox that nobody knows of is taken down");
         if let Err(error) = sandbox::take_down_unknown(service, id).await {
             tracing::error!(sandbox = id, cause = chain(&error), "leftovers stay");
+        }
+    }
+    // After the shims, which hold containers of theirs.
+    let known: BTreeSet<String> =
+        service.containers.all().iter().map(|container| container.id.clone()).collect();
+    for id in found_in(service, ["containers", "state"]).await?.difference(&known) {
+        tracing::warn!(container = id, "a container that nobody knows of is taken away");
+        if let Err(error) = container::take_down_unknown(service, id).await {
+            tracing::error!(container = id, cause = chain(&error), "leftovers stay");
         }
     }
     let valid: BTreeSet<String> = service
@@ -145,6 +144,19 @@ async fn sweep(service: &Arc<Service>) -> Outcome<()> {
         tracing::warn!(cause = chain(&error), "addresses of pods that are gone may be left");
     }
     Ok(())
+}
+
+/// The ids that folders of the service's are named after.
+async fn found_in<const N: usize>(
+    service: &Service,
+    folders: [&'static str; N],
+) -> Outcome<BTreeSet<String>> {
+    let run_dir = service.config.run_dir.clone();
+    service
+        .blocking("look for leftovers", move |_| {
+            folders.iter().flat_map(|folder| ids_in(&run_dir.join(folder))).collect()
+        })
+        .await
 }
 
 /// The folders in `dir` that are named as ours are.

@@ -306,19 +306,47 @@ fn container_mount(mount: &Mount, at: &str, host: &Host) -> Outcome<()> {
     Ok(())
 }
 
+/// A container gets no more of the node than its sandbox has, and can share only what the sandbox
+/// has to share.
+fn within_sandbox(asked: &NamespaceOption, has: &NamespaceOption, at: &str) -> Outcome<()> {
+    let node = i32::from(NamespaceMode::Node);
+    for (name, asked, has) in [
+        ("network", asked.network, has.network),
+        ("ipc", asked.ipc, has.ipc),
+        ("pid", asked.pid, has.pid),
+    ] {
+        if asked == node && has != node {
+            return Err(OperationError::invalid(
+                format!("{at}.{name}"),
+                "NODE, but the sandbox was not made so",
+            ));
+        }
+    }
+    if asked.pid() == NamespaceMode::Pod && has.pid() != NamespaceMode::Pod {
+        return Err(OperationError::invalid(
+            format!("{at}.pid"),
+            format!("POD, but the sandbox was made with {}", has.pid().as_str_name()),
+        ));
+    }
+    Ok(())
+}
+
 fn container_security(
     security: &LinuxContainerSecurityContext,
     sandbox: &PodSandboxConfig,
 ) -> Outcome<()> {
     let at = "config.linux.security_context";
+    let of_sandbox = sandbox.linux.as_ref().and_then(|linux| linux.security_context.as_ref());
     if let Some(options) = &security.namespace_options {
-        namespaces(options, &format!("{at}.namespace_options"))?;
+        let has = of_sandbox.and_then(|sandbox| sandbox.namespace_options.clone());
+        let at = format!("{at}.namespace_options");
+        namespaces(options, &at)?;
+        within_sandbox(options, &has.unwrap_or_default(), &at)?;
     }
     selinux(security.selinux_options.as_ref(), at)?;
-    let sandbox_security = sandbox.linux.as_ref().and_then(|linux| linux.security_context.as_ref());
     if security.privileged {
         // The interface says that a privileged container is not confined by either.
-        if !sandbox_security.is_some_and(|sandbox| sandbox.privileged) {
+        if !of_sandbox.is_some_and(|sandbox| sandbox.privileged) {
             return Err(OperationError::invalid(
                 format!("{at}.privileged"),
                 "the sandbox was not made for privileged containers",

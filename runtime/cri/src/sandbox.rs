@@ -22,7 +22,7 @@ use crate::store::{SandboxPhase, SandboxRecord};
 pub(crate) use run::run;
 pub(crate) use shims::{mark_dead, take_over, watch};
 pub(crate) use status::{info, list_item, status};
-pub(crate) use stop::{remove, stop, take_down, take_down_unknown};
+pub(crate) use stop::{remove, remove_dir, stop, take_down, take_down_unknown};
 
 /// What makes a sandbox the same as another: a retry has the same name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -88,12 +88,19 @@ pub(crate) async fn run(service: Arc<Service>, listener: UnixListener) -> Result
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     tracing::info!(socket = %socket.display(), "serving CRI v1");
-    Server::builder()
+    let served = Server::builder()
         .serve_with_incoming_shutdown(
             router::Router::new(runtime, images),
             UnixListenerStream::new(listener),
             ended.cancelled_owned(),
         )
-        .await
-        .map_err(|source| Error::Serve { socket, source: Box::new(source) })
+        .await;
+    // The lock is still held, so it is ours.
+    let removed = match fs::remove_file(&socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    };
+    served
+        .map_err(|source| Error::Serve { socket: socket.clone(), source: Box::new(source) })
+        .and(removed.map_err(file_error("remove", &socket)))
 }

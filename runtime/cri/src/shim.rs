@@ -140,6 +140,9 @@ pub(crate) enum FaultCode {
     Internal,
 }
 
+/// The step in which a container's program is looked for.
+const FIND_PROGRAM: &str = "find program";
+
 fn fault_text(step: &str, object: &str, message: &str) -> String {
     let parts = [step, object, message];
     let said: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
@@ -150,6 +153,11 @@ impl ShimError {
     /// The shim says that there is no such container.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Fault { code: FaultCode::NotFound, .. })
+    }
+
+    /// The container's program is not there, or not to be executed.
+    pub(crate) fn is_of_program(&self) -> bool {
+        matches!(self, Self::Fault { step, .. } if step == FIND_PROGRAM)
     }
 
     /// Nobody is there to ask.

@@ -167,7 +167,7 @@ pub(crate) async fn pod(service: &Arc<Service>, sandbox: &Sandbox) -> Outcome<Po
             containers.push(container(service, &entry).await?);
         }
     }
-    let usage = pod_usage(service, &record).await?;
+    let usage = pod_usage(service, &record, &containers).await?;
     let now = service.now();
     let linux = LinuxPodSandboxStats {
         cpu: usage.as_ref().map(|usage| cpu(service, &record.id, now, usage)),
@@ -191,11 +191,16 @@ pub(crate) async fn pod(service: &Arc<Service>, sandbox: &Sandbox) -> Outcome<Po
     })
 }
 
-/// The pod's own cgroup; without one (no parent was named) pods share theirs, and it says nothing.
-async fn pod_usage(service: &Service, record: &SandboxRecord) -> Outcome<Option<CgroupUsage>> {
+/// The pod's own cgroup's; when it shares one with others (no parent was named), its containers'
+/// sum.
+async fn pod_usage(
+    service: &Service,
+    record: &SandboxRecord,
+    containers: &[ContainerStats],
+) -> Outcome<Option<CgroupUsage>> {
     let named = record.config.linux.as_ref().is_some_and(|linux| !linux.cgroup_parent.is_empty());
     if !named {
-        return Ok(None);
+        return Ok(Some(sum(containers)));
     }
     let path = record.cgroup_parent.clone();
     let usage =
@@ -205,6 +210,21 @@ async fn pod_usage(service: &Service, record: &SandboxRecord) -> Outcome<Option<
         path: record.cgroup_parent.clone(),
         source,
     })
+}
+
+fn sum(containers: &[ContainerStats]) -> CgroupUsage {
+    let add = |number: fn(&ContainerStats) -> Option<&UInt64Value>| {
+        Some(containers.iter().filter_map(number).map(|number| number.value).sum())
+    };
+    CgroupUsage {
+        cpu_ns: add(|one| one.cpu.as_ref()?.usage_core_nano_seconds.as_ref()),
+        memory_bytes: add(|one| one.memory.as_ref()?.usage_bytes.as_ref()),
+        memory_working_set_bytes: add(|one| one.memory.as_ref()?.working_set_bytes.as_ref()),
+        memory_rss_bytes: add(|one| one.memory.as_ref()?.rss_bytes.as_ref()),
+        page_faults: add(|one| one.memory.as_ref()?.page_faults.as_ref()),
+        page_faults_major: add(|one| one.memory.as_ref()?.major_page_faults.as_ref()),
+        ..CgroupUsage::default()
+    }
 }
 
 async fn network(service: &Service, record: &SandboxRecord) -> Option<NetworkUsage> {

@@ -115,6 +115,7 @@ fn new_record(
         user: LinuxContainerUser::default(),
         stop_signal: stop_signal(config, image)?,
         pid: None,
+        start_error: None,
         created_at: service.now(),
         started_at: None,
         exit: None,
@@ -188,17 +189,26 @@ async fn steps(
         stdin_once: config.stdin_once,
     };
     let ordered = container.ordered.lock().await;
-    let pid = shim.create(new).await.map_err(|source| OperationError::Shim {
-        doing: "creation",
-        kind: Kind::Container,
-        id: container.id.clone(),
-        source,
-    })?;
+    let (pid, start_error) = match shim.create(new).await {
+        Ok(pid) => (Some(pid), None),
+        // To Kubernetes a program that cannot be run is a container that fails to start, and is
+        // started again, later and later; the runtime only happens to see it earlier.
+        Err(source) if source.is_of_program() => (None, Some(chain(&source))),
+        Err(source) => {
+            return Err(OperationError::Shim {
+                doing: "creation",
+                kind: Kind::Container,
+                id: container.id.clone(),
+                source,
+            });
+        }
+    };
     let at = service.now();
     service
         .change_container(container, |record| {
             record.phase = ContainerPhase::Created;
-            record.pid = Some(pid);
+            record.pid = pid;
+            record.start_error = start_error;
             record.user = user;
             record.created_at = at;
         })

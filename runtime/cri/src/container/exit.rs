@@ -82,6 +82,10 @@ pub(crate) async fn catch_up(
     report: Option<&ContainerReport>,
 ) {
     let Some(report) = report else {
+        if container.record().start_error.is_some() {
+            // It never had a process that could be missed.
+            return;
+        }
         orphaned(service, container).await;
         return;
     };

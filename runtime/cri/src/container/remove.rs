@@ -7,6 +7,7 @@ use corten_api_cri::v1::ContainerEventType;
 
 use super::{Container, bundle, emit, sandbox_of, stop};
 use crate::error::{Kind, OperationError, Outcome, chain};
+use crate::sandbox::remove_dir;
 use crate::service::Service;
 use crate::store::ContainerPhase;
 
@@ -45,21 +46,44 @@ pub(crate) async fn take_down(service: &Service, container: &Container) -> Outco
         }
     }
     let cgroup = container.record().cgroup_path;
-    let dir = service.config.bundle_dir(&container.id);
-    let id = container.id.clone();
-    let left = service
-        .blocking("give back a container's files", move |parts| {
-            let mut failures = Vec::new();
-            if let Err(error) = parts.cgroups.destroy(&cgroup) {
-                failures.push(format!("cgroup {cgroup}: {error}"));
-            }
-            failures.extend(bundle::remove(&parts.images, &dir, &id));
-            failures
-        })
-        .await?;
-    failures.extend(left);
+    match give_back(service, &container.id, Some(cgroup)).await {
+        Ok(left) => failures.extend(left),
+        Err(error) => failures.push(chain(&error)),
+    }
     if failures.is_empty() {
         return Ok(());
     }
     Err(OperationError::Teardown { kind: Kind::Container, id: container.id.clone(), failures })
+}
+
+/// Takes away the files of a container of which nothing but its id is known.
+pub(crate) async fn take_down_unknown(service: &Service, id: &str) -> Outcome<()> {
+    let failures = give_back(service, id, None).await?;
+    if failures.is_empty() {
+        return Ok(());
+    }
+    Err(OperationError::Teardown { kind: Kind::Container, id: id.to_owned(), failures })
+}
+
+/// What could not be given back.
+async fn give_back(service: &Service, id: &str, cgroup: Option<String>) -> Outcome<Vec<String>> {
+    let dir = service.config.bundle_dir(id);
+    // The shim's to remove; but a shim that was killed left it.
+    let state = service.config.state_dir().join(id);
+    let id = id.to_owned();
+    service
+        .blocking("give back a container's files", move |parts| {
+            let mut failures = Vec::new();
+            if let Some(cgroup) = cgroup
+                && let Err(error) = parts.cgroups.destroy(&cgroup)
+            {
+                failures.push(format!("cgroup {cgroup}: {error}"));
+            }
+            if let Err(error) = remove_dir(&state) {
+                failures.push(format!("{}: {error}", state.display()));
+            }
+            failures.extend(bundle::remove(&parts.images, &dir, &id));
+            failures
+        })
+        .await
 }

@@ -32,6 +32,10 @@ pub(crate) async fn start(service: &Arc<Service>, container: &Arc<Container>) ->
     }
     let sandbox = need_sandbox(service, container)?;
     need_ready(&sandbox)?;
+    if let Some(reason) = container.record().start_error {
+        failed(service, container, reason.clone()).await?;
+        return Err(OperationError::Program { id: container.id.clone(), reason });
+    }
     let shim = sandbox.need_shim()?;
     let ordered = container.ordered.lock().await;
     match shim.start(&container.id).await {
@@ -47,7 +51,7 @@ pub(crate) async fn start(service: &Arc<Service>, container: &Arc<Container>) ->
         }
         Err(source) => {
             if matches!(source, ShimError::Fault { .. }) {
-                failed(service, container, &source).await?;
+                failed(service, container, chain(&source)).await?;
             }
             return Err(OperationError::Shim {
                 doing: "start",
@@ -64,12 +68,16 @@ pub(crate) async fn start(service: &Arc<Service>, container: &Arc<Container>) ->
 }
 
 /// The shim says that the program cannot be run: the container has ended before it began.
-async fn failed(service: &Service, container: &Container, cause: &ShimError) -> Outcome<()> {
+pub(super) async fn failed(
+    service: &Service,
+    container: &Container,
+    message: String,
+) -> Outcome<()> {
     let exit = ExitRecord {
         code: START_ERROR_CODE,
         at: service.now(),
         reason: "StartError".to_owned(),
-        message: chain(cause),
+        message,
     };
     service
         .change_container(container, |record| {

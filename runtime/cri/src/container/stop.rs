@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Container, exit, sandbox_of};
+use super::{Container, exit, sandbox_of, start};
 use crate::error::{Kind, OperationError, Outcome};
 use crate::service::{KILL_TIMEOUT, Service};
 use crate::shim::{FaultCode, Shim, ShimError};
@@ -28,6 +28,9 @@ pub(crate) async fn stop(
         ContainerPhase::Creating | ContainerPhase::Exited | ContainerPhase::Removing => {
             return Ok(());
         }
+    }
+    if let Some(reason) = container.record().start_error {
+        return start::failed(service, container, reason).await;
     }
     let Some(shim) = sandbox_of(service, container).and_then(|sandbox| sandbox.shim()) else {
         exit::orphaned(service, container).await;

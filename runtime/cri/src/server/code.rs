@@ -20,7 +20,9 @@ impl From<OperationError> for Status {
 fn code(error: &OperationError) -> Code {
     match error {
         OperationError::NotFound { .. } => Code::NotFound,
-        OperationError::Ambiguous { .. } | OperationError::Invalid { .. } => Code::InvalidArgument,
+        OperationError::Ambiguous { .. }
+        | OperationError::Invalid { .. }
+        | OperationError::Program { .. } => Code::InvalidArgument,
         OperationError::Unsupported { .. } => Code::Unimplemented,
         OperationError::Exists { .. } => Code::AlreadyExists,
         OperationError::State { .. } => Code::FailedPrecondition,

@@ -57,19 +57,12 @@ fn kernel(input: &SpecInput<'_>, security: &LinuxContainerSecurityContext) -> Ve
             &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
         ),
     ];
-    if on_node(sandbox_options(input).ipc) {
-        list.push(entry(
-            "/dev/mqueue",
-            "bind",
-            "/dev/mqueue",
-            &["rbind", "nosuid", "noexec", "nodev"],
-        ));
-        list.push(entry("/dev/shm", "bind", "/dev/shm", &["rbind", "nosuid", "noexec", "nodev"]));
-    } else {
-        list.push(entry("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
-        let shm = input.shm.to_string_lossy();
-        list.push(entry("/dev/shm", "bind", &shm, &["rbind", "nosuid", "noexec", "nodev"]));
-    }
+    // The message queues of whatever ipc namespace the container is in.
+    list.push(entry("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]));
+    let node = Path::new("/dev/shm");
+    let shm = if on_node(sandbox_options(input).ipc) { node } else { input.shm };
+    let options = ["rbind", "nosuid", "noexec", "nodev"];
+    list.push(entry("/dev/shm", "bind", &shm.to_string_lossy(), &options));
     list.push(entry("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", writable]));
     list.push(entry(
         "/sys/fs/cgroup",

@@ -19,7 +19,7 @@ pub(super) fn build(input: &SpecInput<'_>, security: &LinuxContainerSecurityCont
     if !on_node(sandbox.ipc) {
         pinned("ipc", "ipc");
     }
-    match pid_mode(security) {
+    match pid_mode(security, &sandbox) {
         NamespaceMode::Pod => pinned("pid", "pid"),
         NamespaceMode::Container => list.push(json!({ "type": "pid" })),
         // Another container's is refused before; the node's needs no entry.
@@ -41,8 +41,7 @@ pub(super) fn on_node(mode: i32) -> bool {
     mode == i32::from(NamespaceMode::Node)
 }
 
-/// A container that says nothing shares the pod's pid namespace: the interface's default is POD.
-pub(super) fn pid_mode(security: &LinuxContainerSecurityContext) -> NamespaceMode {
-    let options = security.namespace_options.as_ref();
-    options.map_or(NamespaceMode::Pod, NamespaceOption::pid)
+/// A container that says nothing does as its sandbox says.
+fn pid_mode(security: &LinuxContainerSecurityContext, sandbox: &NamespaceOption) -> NamespaceMode {
+    security.namespace_options.as_ref().unwrap_or(sandbox).pid()
 }

@@ -105,6 +105,8 @@ pub(crate) struct ContainerRecord {
     pub(crate) user: LinuxContainerUser,
     pub(crate) stop_signal: i32,
     pub(crate) pid: Option<i32>,
+    /// Its program cannot be run, which is told when it is to be started; there is no process.
+    pub(crate) start_error: Option<String>,
     /// Nanoseconds since the epoch.
     pub(crate) created_at: i64,
     /// Nothing before the start.

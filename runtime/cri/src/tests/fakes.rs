@@ -39,6 +39,7 @@ pub(super) struct World {
     pub(super) mounted: BTreeSet<String>,
     pub(super) destroyed_cgroups: Vec<String>,
     pub(super) create_fails: bool,
+    pub(super) no_program: bool,
     pub(super) start_fails: bool,
     /// A process that was started ends at once, and word of it comes before the answer.
     pub(super) ends_at_once: bool,
@@ -317,6 +318,13 @@ impl Shim for FakeShim {
     fn create(&self, container: NewContainer) -> BoxFuture<'_, Result<i32, ShimError>> {
         async move {
             let mut world = self.machine.world();
+            if world.no_program {
+                let mut error = fault(FaultCode::Invalid, "No such file or directory");
+                if let ShimError::Fault { step, .. } = &mut error {
+                    *step = "find program".to_owned();
+                }
+                return Err(error);
+            }
             if world.create_fails {
                 return Err(fault(FaultCode::Invalid, "not like this"));
             }

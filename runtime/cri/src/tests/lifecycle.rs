@@ -193,6 +193,28 @@ async fn a_program_that_is_not_there_ends_the_container() {
     container::remove(&service, &entry).await.unwrap();
 }
 
+#[tokio::test]
+async fn a_program_that_is_seen_to_be_missing_early_fails_the_start() {
+    let (machine, tasks) = (Machine::new(), Tasks::new());
+    let service = machine.service(&tasks);
+    machine.world().no_program = true;
+    let pod = run(&service, "web").await.unwrap();
+    let id = create(&service, &pod, "nginx").await.unwrap();
+    let entry = service.container(&id).unwrap();
+    assert_eq!(entry.phase(), ContainerPhase::Created);
+    let error = container::start(&service, &entry).await.unwrap_err();
+    assert!(chain(&error).ends_with("/bin/serve: No such file or directory"), "{}", chain(&error));
+    let status = container::status(&entry.record());
+    assert_eq!((status.exit_code, status.reason.as_str()), (128, "StartError"));
+
+    // One that nobody starts can be stopped and removed as well.
+    let other = service.container(&create(&service, &pod, "other").await.unwrap()).unwrap();
+    container::stop(&service, &other, Duration::from_secs(5)).await.unwrap();
+    assert_eq!(other.phase(), ContainerPhase::Exited);
+    sandbox::remove(&service, &service.sandbox(&pod).unwrap()).await.unwrap();
+    assert!(service.containers.all().is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_does_not_end_in_time_is_killed() {
     let (machine, tasks) = (Machine::new(), Tasks::new());

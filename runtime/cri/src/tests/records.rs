@@ -63,6 +63,7 @@ pub(crate) fn container(id: &str, sandbox_id: &str, name: &str) -> ContainerReco
         user: LinuxContainerUser::default(),
         stop_signal: 15,
         pid: Some(42),
+        start_error: None,
         created_at: 8,
         started_at: Some(9),
         exit: None,

@@ -115,10 +115,12 @@ async fn after_a_reboot_pods_are_dead_and_can_be_removed() {
 async fn shims_and_addresses_that_nobody_knows_of_are_taken_away() {
     let (machine, tasks) = (Machine::new(), Tasks::new());
     let service = machine.service(&tasks);
-    let lost = pod_with(&service, "lost", &[]).await;
+    let lost = pod_with(&service, "lost", &["one"]).await;
     let kept = pod_with(&service, "kept", &[]).await;
     let tasks = kill(&machine, &tasks);
-    Store::open(&machine.config().root).unwrap().delete_sandbox(&lost[0]).unwrap();
+    let store = Store::open(&machine.config().root).unwrap();
+    store.delete_sandbox(&lost[0]).unwrap();
+    store.delete_container(&lost[1]).unwrap();
 
     let service = machine.service(&tasks);
     recover(&service).await.unwrap();
@@ -127,4 +129,6 @@ async fn shims_and_addresses_that_nobody_knows_of_are_taken_away() {
     assert_eq!(dirs, [service.config.shim_dir(&kept[0])]);
     assert_eq!(world.attached.iter().cloned().collect::<Vec<_>>(), [kept[0].clone()]);
     assert!(!service.config.sandbox_dir(&lost[0]).exists());
+    assert!(!service.config.bundle_dir(&lost[1]).exists());
+    assert!(world.mounted.is_empty());
 }

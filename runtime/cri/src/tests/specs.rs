@@ -340,6 +340,46 @@ fn a_pod_on_the_nodes_namespaces() {
 }
 
 #[test]
+fn a_containers_namespaces_are_within_its_sandboxs() {
+    let sandbox = |pid: NamespaceMode| {
+        let mut sandbox = pod("web");
+        sandbox.linux = Some(LinuxPodSandboxConfig {
+            security_context: Some(LinuxSandboxSecurityContext {
+                namespace_options: Some(NamespaceOption {
+                    pid: pid.into(),
+                    ..NamespaceOption::default()
+                }),
+                ..LinuxSandboxSecurityContext::default()
+            }),
+            ..LinuxPodSandboxConfig::default()
+        });
+        sandbox
+    };
+    let pid_of = |container: &ContainerConfig, mode: NamespaceMode| {
+        let spec = build_in(&sandbox(mode), container, &host());
+        let list = spec["linux"]["namespaces"].as_array().unwrap().clone();
+        list.into_iter().find(|one| one["type"] == "pid").map(|one| one["path"].is_null())
+    };
+    // Who says nothing does as the sandbox says: its own, the sandbox's, the node's.
+    assert_eq!(pid_of(&config("nginx"), NamespaceMode::Container), Some(true));
+    assert_eq!(pid_of(&config("nginx"), NamespaceMode::Pod), Some(false));
+    assert_eq!(pid_of(&config("nginx"), NamespaceMode::Node), None);
+    let asks = |mode: NamespaceMode| {
+        secured(|security| {
+            security.namespace_options =
+                Some(NamespaceOption { pid: mode.into(), ..NamespaceOption::default() });
+        })
+    };
+    assert_eq!(pid_of(&asks(NamespaceMode::Container), NamespaceMode::Pod), Some(true));
+    for (asked, made) in
+        [(NamespaceMode::Node, NamespaceMode::Pod), (NamespaceMode::Pod, NamespaceMode::Container)]
+    {
+        let error = refuse::container(&asks(asked), &sandbox(made), &host()).unwrap_err();
+        assert!(error.to_string().contains("namespace_options.pid: "), "{error}");
+    }
+}
+
+#[test]
 fn a_privileged_container_has_the_machine() {
     let container = secured(|security| {
         security.privileged = true;
