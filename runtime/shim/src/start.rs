@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use corten_sys_linux::clone::{Forked, fork};
-use corten_sys_linux::{fd, memory, signal};
+use corten_sys_linux::{fd, signal};
 use rustix::fs::{CWD, Mode, OFlags};
 
 use crate::cleanup::clean_up;
@@ -56,9 +56,6 @@ fn launch(args: &[OsString]) -> Result<ExitCode, Fault> {
             rustix::stdio::dup2_stdout(&null)
                 .map_err(|cause| errno("dup2", "standard output", cause))?;
             drop(null);
-            // What the start needed is most of the code; a pod's shim stays for months.
-            memory::release_code_pages()
-                .map_err(|cause| errno("madvise", "the shim's code", cause))?;
             Ok(match shim.run() {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(fault) => {
