@@ -1,6 +1,8 @@
 //! A server alone, with its own authority, store and admin kubeconfig in one folder:
 //! `apiserver <folder> [listen address]`.
 
+#![allow(clippy::print_stdout, reason = "an example talks on its output")]
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 //! what the server keeps doing: that Service's endpoints, aggregated roles, expiring Events.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -211,7 +212,7 @@ async fn expire_events(api: &Api) {
             continue;
         }
         let expect = Expect::Revision(entry.modified());
-        let delete = Op::Delete { key: entry.key().clone(), expect };
+        let delete = Op::Delete { key: Arc::clone(entry.key()), expect };
         if let Err(error) = api.store.txn(vec![delete]).await {
             // Changed meanwhile: then it is not old any more.
             tracing::debug!(cause = %error, "an Event was not removed");

@@ -16,6 +16,7 @@ pub(crate) fn from_txn(kind: &Kind, name: &str, error: &TxnError) -> Status {
             "too many writes wait for the disk, please try again later",
             1,
         ),
+        #[allow(clippy::wildcard_enum_match_arm, reason = "whatever else it is, it is ours")]
         other => status::internal(&other.to_string()),
     }
 }

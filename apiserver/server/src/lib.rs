@@ -5,8 +5,8 @@
 //! validation, printing). Objects are read from the store's memory and written through its
 //! transactions; `admission` stands before every write.
 //!
-//! Non-goals so far, refused with a clear error: server-side apply, custom resources, protobuf,
-//! impersonation, exec, attach and port-forward.
+//! Non-goals so far, refused with a clear error: server-side apply, custom resources,
+//! protobuf answers (bodies are read), impersonation, exec, attach and port-forward.
 //!
 //! Entry types: [`serve`], [`Config`], [`Handle`].
 //! Privileges: none beyond the port that is listened on.
@@ -24,6 +24,7 @@ mod error;
 mod kubelet;
 mod listen;
 mod negotiate;
+mod protobuf;
 mod request;
 mod respond;
 mod rest;

@@ -7,6 +7,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 
 const JSON: &str = "application/json";
 const YAML: &str = "application/yaml";
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 const SERVED: &[&str] = &[JSON, YAML];
 
 /// The encoding of an answer.
@@ -116,11 +117,19 @@ fn content_type(headers: &HeaderMap) -> String {
 }
 
 /// How the object in a request's body is encoded.
-pub(crate) fn body_type(headers: &HeaderMap) -> Result<ContentType, Status> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BodyType {
+    Text(ContentType),
+    Protobuf,
+}
+
+/// How the object in a request's body is encoded.
+pub(crate) fn body_type(headers: &HeaderMap) -> Result<BodyType, Status> {
     match content_type(headers).as_str() {
-        JSON | "" | "*/*" => Ok(ContentType::Json),
-        YAML | "application/x-yaml" | "text/yaml" => Ok(ContentType::Yaml),
-        _ => Err(status::unsupported_media_type(SERVED)),
+        JSON | "" | "*/*" => Ok(BodyType::Text(ContentType::Json)),
+        YAML | "application/x-yaml" | "text/yaml" => Ok(BodyType::Text(ContentType::Yaml)),
+        PROTOBUF => Ok(BodyType::Protobuf),
+        _ => Err(status::unsupported_media_type(&[JSON, YAML, PROTOBUF])),
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) use names::generate as generate_name;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use corten_api_k8s::decode::{self, ContentType, FieldValidation};
+use corten_api_k8s::decode::{self, FieldValidation};
 use corten_api_k8s::kinds::{self, Kind, Role};
 use corten_api_k8s::schema;
 use corten_api_k8s::status::{self, Status};
@@ -32,7 +32,8 @@ use serde_json::Value;
 
 use crate::authz::review;
 use crate::body::Body;
-use crate::negotiate::{self, Accepted};
+use crate::negotiate::{self, Accepted, BodyType};
+use crate::protobuf;
 use crate::request::{RequestInfo, ResourceInfo};
 use crate::respond;
 use crate::state::Api;
@@ -87,10 +88,6 @@ impl Context<'_> {
         dry_run(self.info.query.all("dryRun"))
     }
 
-    pub(crate) fn body_type(&self) -> Result<ContentType, Status> {
-        negotiate::body_type(self.headers)
-    }
-
     /// The object in the body, of the request's kind.
     pub(crate) fn decode(&self) -> Result<decode::Decoded, Status> {
         self.decode_as(self.kind)
@@ -98,7 +95,15 @@ impl Context<'_> {
 
     /// The object in the body, of the kind that a subresource speaks.
     pub(crate) fn decode_as(&self, kind: &'static Kind) -> Result<decode::Decoded, Status> {
-        decode::decode(kind, &self.body, self.body_type()?, self.field_validation()?)
+        match negotiate::body_type(self.headers)? {
+            BodyType::Text(text) => {
+                decode::decode(kind, &self.body, text, self.field_validation()?)
+            }
+            BodyType::Protobuf => {
+                let value = protobuf::parse(kind.schema, &self.body)?;
+                decode::decode_value(kind, value, self.field_validation()?)
+            }
+        }
     }
 
     /// The `DeleteOptions` or other plain type in the body; none if the body is empty.
@@ -108,9 +113,13 @@ impl Context<'_> {
         }
         let ty = schema::by_name(&format!("io.k8s.apimachinery.pkg.apis.meta.v1.{name}"))
             .ok_or_else(|| status::internal(&format!("{name} is not in the schema")))?;
-        let decoded =
-            decode::decode_type(ty, &self.body, self.body_type()?, FieldValidation::Ignore)?;
-        Ok(Some(decoded.object))
+        match negotiate::body_type(self.headers)? {
+            BodyType::Text(text) => {
+                let decoded = decode::decode_type(ty, &self.body, text, FieldValidation::Ignore)?;
+                Ok(Some(decoded.object))
+            }
+            BodyType::Protobuf => protobuf::parse(ty, &self.body).map(Some),
+        }
     }
 
     /// The kind that a subresource's endpoint speaks.

@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 
 /// A right in the table.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Row {
     verbs: &'static str,
     groups: &'static str,
@@ -17,7 +17,7 @@ pub(crate) struct Row {
 }
 
 /// A `ClusterRole` in the table.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct RoleRow {
     pub(crate) name: &'static str,
     /// Which aggregating roles (`admin`, `edit`, `view`) take it in.
@@ -28,7 +28,7 @@ pub(crate) struct RoleRow {
 }
 
 /// A `ClusterRoleBinding` in the table.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct BindingRow {
     pub(crate) name: &'static str,
     role: &'static str,
