@@ -2,6 +2,7 @@
 
 mod clients;
 mod jobs;
+mod making;
 mod outputs;
 mod processes;
 mod requests;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use corten_sys_linux::clone::{Forked, fork};
-use corten_sys_linux::signal;
+use corten_sys_linux::{fd, memory, signal};
 use rustix::fs::{CWD, Mode, OFlags};
 
 use crate::cleanup::clean_up;
@@ -42,7 +42,9 @@ fn launch(args: &[OsString]) -> Result<ExitCode, Fault> {
     if cleanup {
         return clean_up(&dir, &spec).map(|()| ExitCode::SUCCESS);
     }
-    // Whatever the client ignored or blocked is not for the shim or its containers.
+    // Whatever the client left open, ignored or blocked is not for the shim or its containers. So
+    // early nothing is open here but the standard streams.
+    fd::close_from(3).map_err(|cause| errno("close_range", "3 and above", cause))?;
     signal::reset_for_exec();
     match fork().map_err(|error| sys("fork", &error))? {
         Forked::Parent(_) => Ok(ExitCode::SUCCESS),
@@ -54,6 +56,9 @@ fn launch(args: &[OsString]) -> Result<ExitCode, Fault> {
             rustix::stdio::dup2_stdout(&null)
                 .map_err(|cause| errno("dup2", "standard output", cause))?;
             drop(null);
+            // What the start needed is most of the code; a pod's shim stays for months.
+            memory::release_code_pages()
+                .map_err(|cause| errno("madvise", "the shim's code", cause))?;
             Ok(match shim.run() {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(fault) => {
