@@ -12,7 +12,8 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use corten_tests_harness::{is_root, skip};
+use corten_tests_harness::{NamespaceOptions, in_new_namespaces, is_root, skip};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde_json::{Value, json};
 
 const BUSYBOX: &str = "/bin/busybox";
@@ -60,7 +61,9 @@ impl World {
             std::fs::create_dir_all(root.join(name)).unwrap();
         }
         std::fs::hard_link(busybox(), root.join("bin/busybox")).unwrap();
-        for applet in ["sh", "sleep", "cat", "echo", "id", "tty", "kill"] {
+        for applet in
+            ["sh", "sleep", "cat", "echo", "id", "tty", "kill", "mknod", "head", "grep", "mkdir"]
+        {
             symlink("busybox", root.join("bin").join(applet)).unwrap();
         }
         let spec = json!({
@@ -311,4 +314,46 @@ fn usage_errors_say_what_and_where_to_look() {
         assert_eq!(output.status.code(), Some(1), "{words:?}");
         assert!(text(&output.stderr).contains(expected), "{words:?}: {output:?}");
     }
+}
+
+/// On a machine with cgroup v2 alone: born in the cgroup, a program for the devices, one view. Here
+/// every v1 hierarchy is taken out of sight first.
+#[test]
+fn on_pure_v2_a_container_is_born_in_its_cgroup_and_devices_are_guarded() {
+    need_containers!();
+    let mut world = World::new(
+        "cat /proc/self/cgroup | grep ^0; cat /sys/fs/cgroup/cgroup.procs | head -n 1; \
+         (mknod /tmp/disk b 254 0 && head -c 1 /tmp/disk) 2>&1; head -c 1 /dev/zero | grep -c .; \
+         echo x > /dev/null && echo null; mkdir /sys/fs/cgroup/x 2>&1; echo end; sleep 1000",
+    );
+    let caps = json!(["CAP_MKNOD"]);
+    world.spec["process"]["capabilities"] =
+        json!({ "bounding": caps, "effective": caps, "permitted": caps });
+    world.spec["linux"]["resources"] = json!({ "unified": { "cgroup.max.depth": "7" } });
+    world.spec["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "cgroup" }));
+    let mounts = world.spec["mounts"].as_array_mut().unwrap();
+    mounts.push(json!({ "destination": "/sys", "type": "tmpfs" }));
+    mounts.push(json!({ "destination": "/sys/fs/cgroup", "type": "cgroup", "options": ["ro"] }));
+    in_new_namespaces(NamespaceOptions { net: false, cgroup: false }, move || {
+        unmount("/sys/fs/cgroup", UnmountFlags::DETACH).unwrap();
+        if mount("cgroup2", "/sys/fs/cgroup", "cgroup2", MountFlags::empty(), None).is_err() {
+            skip("this kernel has no cgroup v2");
+            return;
+        }
+        assert_eq!(world.call_apart(&["run", "-d", "ID"]), 0);
+        let expected = "0::/\n1\nhead: /tmp/disk: Operation not permitted\n1\nnull\n\
+                        mkdir: can't create directory '/sys/fs/cgroup/x': Read-only file system\nend\n";
+        let mut output = String::new();
+        while !output.ends_with("end\n") {
+            output = std::fs::read_to_string(world.path("out")).unwrap();
+        }
+        assert_eq!(output, expected);
+        let group = format!("/sys/fs/cgroup/{}", world.id);
+        let depth = std::fs::read_to_string(format!("{group}/cgroup.max.depth")).unwrap();
+        assert_eq!(depth, "7\n");
+        let exec = world.call(&["exec", "ID", "sh", "-c", "cat /proc/self/cgroup | grep ^0"]);
+        assert_eq!(text(&exec.stdout), "0::/\n", "{exec:?}");
+        assert!(world.call(&["delete", "--force", "ID"]).status.success());
+        assert!(!Path::new(&group).exists());
+    });
 }
