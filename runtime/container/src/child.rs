@@ -17,6 +17,7 @@ use corten_sys_linux::clone::Namespaces;
 use corten_sys_linux::ns::{self, Kind};
 use corten_sys_linux::rustix::io::Errno;
 use corten_sys_linux::{mount, procfs};
+use rustix::mount::MountPropagationFlags;
 use rustix::process::DumpableBehavior;
 
 use report::{At as _, Failure, Outcome, Step};
@@ -119,8 +120,9 @@ fn init<'a>(
         }
     }
     // Nothing that is mounted from here on shows on the host.
-    let private = mount::Attributes { propagation: mount::PRIVATE, ..Default::default() };
-    mount::set_attributes_at(c"/", true, private).at(Step::Propagation, b"/")?;
+    // By mount(2), because before Linux 6.9 mount_setattr refuses the root of an initramfs.
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    rustix::mount::mount_change(c"/", private).at(Step::Propagation, b"/")?;
     mount::attach_at(prepared.root.as_fd(), &plan.rootfs_text)
         .at(Step::Mount, plan.rootfs_text.to_bytes())?;
     if plan.namespaces.new.contains(Namespaces::USER) {

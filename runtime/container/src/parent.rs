@@ -125,7 +125,7 @@ pub fn create(
         keyring: plan.keyring.as_deref(),
         seccomp: plan.seccomp.as_deref(),
     };
-    let into = cgroup::Into::new(&group).map_err(|source| cgroup_error(&plan, source))?;
+    let place = cgroup::Placement::new(&group).map_err(|source| cgroup_error(&plan, source))?;
     let cloned = {
         let _in_pid_namespace = prepared
             .join
@@ -137,14 +137,14 @@ pub fn create(
             // The cgroup namespace is the child's to make, once it is in its cgroup.
             namespaces: plan.namespaces.new.without(Namespaces::CGROUP),
             callers_parent: parenthood == Parenthood::CallersParent,
-            into_cgroup: into.unified(),
+            into_cgroup: place.unified(),
         };
         clone3(&args, || child::run_init(&common, &plan, &prepared))
             .map_err(|source| CreateError::Parent { step: "make the process", source })?
     };
     undo.process(&cloned, parenthood);
     let Cloned { pid, pidfd } = cloned;
-    into.join(pid).map_err(|source| cgroup_error(&plan, source))?;
+    place.join(pid).map_err(|source| cgroup_error(&plan, source))?;
     prepare::map_ids(&plan, pid)?;
     prepare::oom_score(&plan.process, pid, &mut warnings)?;
     let parent = sync.into_parent();

@@ -2,6 +2,7 @@
 
 mod clients;
 mod jobs;
+mod making;
 mod outputs;
 mod processes;
 mod requests;
@@ -10,7 +11,7 @@ mod shutdown;
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use corten_sys_linux::signal::{SignalFd, SignalSet};
 use rustix::event::epoll::EventFlags;
@@ -19,7 +20,7 @@ use crate::connection::Connection;
 use crate::container::{Asker, Container};
 use crate::fault::{io, sys};
 use crate::journal::Journal;
-use crate::poller::{Deadlines, Poller, READ, Token};
+use crate::poller::{DeadlineKey, Deadlines, Poller, READ, Token};
 use crate::protocol::{Fault, SOCKET, SandboxSpec};
 use crate::record::Records;
 use crate::sandbox::Sandbox;
@@ -30,6 +31,9 @@ const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
 const SIGTERM: i32 = 15;
 const SIGCHLD: i32 = 17;
+
+/// Without an event for this long the shim gives memory back.
+const QUIET_AFTER: Duration = Duration::from_secs(5);
 
 /// What woke the loop.
 #[derive(Debug, Clone)]
@@ -65,6 +69,8 @@ enum Due {
     ExecTimeout { container: String, exec: String, number: u64 },
     /// A job's.
     JobTimeout { token: Token },
+    /// Nothing has happened for a while.
+    Quiet,
     /// v1 tells of an OOM before it kills: look again.
     OomCheck { container: String },
 }
@@ -85,6 +91,8 @@ pub(crate) struct Shim {
     containers: BTreeMap<String, Container>,
     jobs: BTreeMap<Token, Job>,
     deadlines: Deadlines<Due>,
+    /// When this will have been quiet.
+    quiet: Option<DeadlineKey>,
     /// Numbers execs.
     next_exec: u64,
     /// What the shim's own processes had before the shim lowered its own.
@@ -139,6 +147,7 @@ impl Shim {
             containers: BTreeMap::new(),
             jobs: BTreeMap::new(),
             deadlines: Deadlines::default(),
+            quiet: None,
             next_exec: 0,
             oom_score_adj,
             strays: false,
@@ -152,9 +161,13 @@ impl Shim {
     /// Goes on until the shim is told to end.
     pub(crate) fn run(&mut self) -> Result<(), Fault> {
         self.journal.note(&format!("sandbox {} is ready", self.spec.sandbox_id));
+        self.postpone_quiet();
         let mut ready = Vec::new();
         while !self.ended {
             self.poller.wait(&mut ready, self.deadlines.timeout(Instant::now()))?;
+            if !ready.is_empty() {
+                self.postpone_quiet();
+            }
             for (token, flags) in ready.drain(..) {
                 // What an earlier event of this round closed is passed over.
                 if let Some(source) = self.sources.get(&token).cloned() {
@@ -194,6 +207,23 @@ impl Shim {
             }
             Due::JobTimeout { token } => self.on_job_timeout(token),
             Due::OomCheck { container } => self.check_oom(&container),
+            Due::Quiet => self.on_quiet(),
+        }
+    }
+
+    fn postpone_quiet(&mut self) {
+        if let Some(key) = self.quiet.take() {
+            self.deadlines.cancel(key);
+        }
+        self.quiet = Some(self.deadlines.add(Instant::now() + QUIET_AFTER, Due::Quiet));
+    }
+
+    /// Most of the code is for making containers, and a pod's shim mostly waits.
+    fn on_quiet(&mut self) {
+        self.quiet = None;
+        (self.buffer, self.scratch) = (Vec::new(), Vec::new());
+        if let Err(cause) = corten_sys_linux::memory::release_code_pages() {
+            self.journal.note(&format!("release code pages: {cause}"));
         }
     }
 

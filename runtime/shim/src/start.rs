@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use corten_sys_linux::clone::{Forked, fork};
-use corten_sys_linux::signal;
+use corten_sys_linux::{fd, signal};
 use rustix::fs::{CWD, Mode, OFlags};
 
 use crate::cleanup::clean_up;
@@ -42,7 +42,9 @@ fn launch(args: &[OsString]) -> Result<ExitCode, Fault> {
     if cleanup {
         return clean_up(&dir, &spec).map(|()| ExitCode::SUCCESS);
     }
-    // Whatever the client ignored or blocked is not for the shim or its containers.
+    // Whatever the client left open, ignored or blocked is not for the shim or its containers. So
+    // early nothing is open here but the standard streams.
+    fd::close_from(3).map_err(|cause| errno("close_range", "3 and above", cause))?;
     signal::reset_for_exec();
     match fork().map_err(|error| sys("fork", &error))? {
         Forked::Parent(_) => Ok(ExitCode::SUCCESS),

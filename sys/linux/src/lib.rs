@@ -28,6 +28,7 @@ pub mod exec;
 pub mod fd;
 pub mod fdpass;
 pub mod keyring;
+pub mod memory;
 pub mod mount;
 pub mod ns;
 pub mod path;

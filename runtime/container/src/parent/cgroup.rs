@@ -64,12 +64,12 @@ fn limit(
 }
 
 /// How a process gets into the cgroup: born in it on v2, moved there on v1.
-pub(super) struct Into<'a> {
+pub(super) struct Placement<'a> {
     group: &'a Cgroup,
     v1: Vec<OwnedFd>,
 }
 
-impl<'a> Into<'a> {
+impl<'a> Placement<'a> {
     pub(super) fn new(group: &'a Cgroup) -> Result<Self, Error> {
         Ok(Self { group, v1: group.procs_to_join()? })
     }

@@ -72,7 +72,7 @@ pub fn exec(
         seccomp: None,
     };
     let error = |source| CreateError::Cgroup { path: state.cgroup_path.clone(), source };
-    let into = cgroup::Into::new(&group).map_err(error)?;
+    let place = cgroup::Placement::new(&group).map_err(error)?;
     let mut undo = Undo::default();
     let cloned = {
         let _in_pid_namespace = state
@@ -82,14 +82,14 @@ pub fn exec(
         let args = CloneArgs {
             namespaces: Namespaces::empty(),
             callers_parent: parenthood == Parenthood::CallersParent,
-            into_cgroup: into.unified(),
+            into_cgroup: place.unified(),
         };
         clone3(&args, || child::run_exec(&common, target.as_fd(), namespaces))
             .map_err(|source| CreateError::Parent { step: "make the process", source })?
     };
     undo.process(&cloned, parenthood);
     let Cloned { pid, pidfd } = cloned;
-    into.join(pid).map_err(error)?;
+    place.join(pid).map_err(error)?;
     prepare::oom_score(&process, pid, &mut warnings)?;
     let parent = sync.into_parent();
     sync::go(&parent)?;

@@ -43,6 +43,14 @@ fn an_exec_may_be_somebody_else_somewhere_else() {
 }
 
 #[test]
+fn a_container_that_waits_to_be_started_takes_an_exec() {
+    need_containers!();
+    let world = World::new("true");
+    world.create().unwrap();
+    assert_eq!(world.exec("hostname", |_| ()), ("box\n".to_owned(), Exit::Code(0)));
+}
+
+#[test]
 fn what_cannot_be_executed_is_said() {
     need_containers!();
     let world = World::new("sleep 1000");

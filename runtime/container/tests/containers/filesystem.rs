@@ -1,9 +1,12 @@
 //! Mounts, masks and modes.
 
 use corten_sys_linux::pidfd::Exit;
+use corten_tests_harness::{NamespaceOptions, in_new_namespaces};
 use serde_json::json;
 
 use crate::world::{World, need_containers};
+
+const MOUNTS_ONLY: NamespaceOptions = NamespaceOptions { net: false, cgroup: false };
 
 #[test]
 fn masked_and_read_only_paths_hold() {
@@ -49,21 +52,18 @@ fn bind_mounts_are_as_read_only_as_asked() {
     }
     std::fs::write(world.path("file"), "content\n").unwrap();
     let path = world.path("a/below");
-    corten_tests_harness::in_new_namespaces(
-        corten_tests_harness::NamespaceOptions { net: false, cgroup: false },
-        || {
-            rustix::mount::mount("tmpfs", &path, "tmpfs", rustix::mount::MountFlags::empty(), None)
-                .unwrap();
-            world.bind("a", "/ro", &["rbind", "ro"]);
-            world.bind("a", "/rro", &["rbind", "rro"]);
-            world.bind("file", "/made/by/mount", &["bind"]);
-            let output = world.output_of_run();
-            assert!(output.contains("/ro/x: Read-only"), "{output}");
-            assert!(output.contains("below\n"), "{output}");
-            assert!(output.contains("/rro/below/x: Read-only"), "{output}");
-            assert!(output.ends_with("content\n"), "{output}");
-        },
-    );
+    in_new_namespaces(MOUNTS_ONLY, || {
+        rustix::mount::mount("tmpfs", &path, "tmpfs", rustix::mount::MountFlags::empty(), None)
+            .unwrap();
+        world.bind("a", "/ro", &["rbind", "ro"]);
+        world.bind("a", "/rro", &["rbind", "rro"]);
+        world.bind("file", "/made/by/mount", &["bind"]);
+        let output = world.output_of_run();
+        assert!(output.contains("/ro/x: Read-only"), "{output}");
+        assert!(output.contains("below\n"), "{output}");
+        assert!(output.contains("/rro/below/x: Read-only"), "{output}");
+        assert!(output.ends_with("content\n"), "{output}");
+    });
 }
 
 #[test]
@@ -86,21 +86,36 @@ fn a_shared_mount_passes_to_the_container() {
     std::fs::create_dir_all(world.path("volume/late")).unwrap();
     world.bind("volume", "/mnt", &["rbind", "rslave"]);
     let (volume, late) = (world.path("volume"), world.path("volume/late"));
-    corten_tests_harness::in_new_namespaces(
-        corten_tests_harness::NamespaceOptions { net: false, cgroup: false },
-        || {
-            use rustix::mount::{
-                MountFlags, MountPropagationFlags, mount, mount_bind, mount_change,
-            };
-            mount_bind(&volume, &volume).unwrap();
-            mount_change(&volume, MountPropagationFlags::SHARED).unwrap();
-            let process = world.begin();
-            mount("tmpfs", &late, "tmpfs", MountFlags::empty(), None).unwrap();
-            std::fs::write(late.join("file"), "").unwrap();
-            assert_eq!(process.wait().unwrap(), Exit::Code(0));
-            assert_eq!(world.output(), "seen\n");
-        },
-    );
+    in_new_namespaces(MOUNTS_ONLY, || {
+        use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
+        mount_bind(&volume, &volume).unwrap();
+        mount_change(&volume, MountPropagationFlags::SHARED).unwrap();
+        let process = world.begin();
+        mount("tmpfs", &late, "tmpfs", MountFlags::empty(), None).unwrap();
+        std::fs::write(late.join("file"), "").unwrap();
+        assert_eq!(process.wait().unwrap(), Exit::Code(0));
+        assert_eq!(world.output(), "seen\n");
+    });
+}
+
+/// Bidirectional propagation: what a privileged container mounts on such a volume, the host sees.
+#[test]
+fn a_mount_of_the_container_passes_to_the_host_if_shared() {
+    need_containers!();
+    let mut world = World::new("mount -t tmpfs late /mnt/late && touch /mnt/late/file");
+    let caps = json!(["CAP_SYS_ADMIN"]);
+    world.spec["process"]["capabilities"] =
+        json!({ "bounding": caps, "effective": caps, "permitted": caps });
+    std::fs::create_dir_all(world.path("volume/late")).unwrap();
+    world.bind("volume", "/mnt", &["rbind", "rshared"]);
+    let (volume, file) = (world.path("volume"), world.path("volume/late/file"));
+    in_new_namespaces(MOUNTS_ONLY, || {
+        use rustix::mount::{MountPropagationFlags, mount_bind, mount_change};
+        mount_bind(&volume, &volume).unwrap();
+        mount_change(&volume, MountPropagationFlags::SHARED).unwrap();
+        world.output_of_run();
+        assert!(file.exists());
+    });
 }
 
 #[test]

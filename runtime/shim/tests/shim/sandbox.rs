@@ -69,6 +69,11 @@ fn a_sandbox_is_made_as_told_and_leaves_nothing() {
         let group = std::fs::read_to_string(format!("/proc/{}/cgroup", pod.pid)).unwrap();
         let leaf = format!("{}/shim-shim-sandbox", pod.spec.cgroup_parent);
         assert!(group.lines().all(|line| line.ends_with(&leaf)), "{group}");
+        let open: Vec<String> = std::fs::read_dir(format!("/proc/{}/fd", pod.pid))
+            .unwrap()
+            .map(|entry| std::fs::read_link(entry.unwrap().path()).unwrap().display().to_string())
+            .collect();
+        assert!(!open.iter().any(|what| what.starts_with("pipe:")), "the client's: {open:?}");
         let mode = std::fs::metadata(pod.dir().join(SOCKET)).unwrap().mode();
         assert_eq!(mode & 0o777, 0o600);
 
