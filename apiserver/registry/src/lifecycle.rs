@@ -70,8 +70,8 @@ pub fn before_update(kind: &Kind, new: &mut Value, old: &Value) -> Result<(), St
     refuse(kind, new, &errors)
 }
 
-/// Makes an object ready to be stored of which only the status changes: everything else but labels
-/// (for some kinds), annotations, finalizers of none, is taken over from `old`.
+/// Makes an object ready to be stored of which only the status changes: everything else, but for
+/// annotations and (for some kinds) labels, is taken over from `old`.
 ///
 /// # Errors
 /// `Invalid`, with every field that is wrong.
