@@ -1,1 +1,67 @@
-//! The CNI plugins.
+//! The CNI plugins `bridge`, `host-local`, `loopback` and `portmap`: drop-ins for the reference
+//! plugins of these names, in versions 0.3.1 to 1.1.0 of the specification, with GC, which those
+//! lack. An option of theirs that is not honoured is an error that names it.
+//!
+//! Rules go to nf_tables, in tables whose names begin with `corten-`; addresses are kept in the
+//! reference `host-local`'s files, so that a node can be switched over.
+//!
+//! Non-goals: iptables; being a library of networking.
+//! Entry types: [`run`], which a binary calls; [`cleanup`], which removes what outlives containers.
+//! Privileges: root (CAP_NET_ADMIN on the host and in the container's namespace, CAP_SYS_ADMIN to
+//! enter it, the address files' folder).
+
+mod bridge;
+mod conf;
+mod host_local;
+mod ipam;
+mod loopback;
+mod netns;
+mod portmap;
+mod skel;
+
+pub use skel::{Output, run};
+
+use corten_cni_types::CniError;
+use corten_sys_netlink::NetlinkError;
+use corten_sys_netlink::route::{LinkKind, Links};
+use corten_sys_netlink::tables::Tables;
+
+/// What a plugin does for each verb. All plugins have all of them; one that has nothing to do
+/// says so by success.
+#[derive(Debug)]
+pub(crate) struct Plugin {
+    /// The name that the binary is called by.
+    pub(crate) name: &'static str,
+    pub(crate) add: fn(&skel::Call) -> Result<corten_cni_types::AddResult, CniError>,
+    pub(crate) del: fn(&skel::Call) -> Result<(), CniError>,
+    pub(crate) check: fn(&skel::Call) -> Result<(), CniError>,
+    pub(crate) gc: fn(&skel::Call) -> Result<(), CniError>,
+    pub(crate) status: fn(&skel::Call) -> Result<(), CniError>,
+}
+
+/// Every plugin.
+const PLUGINS: &[Plugin] = &[bridge::PLUGIN, host_local::PLUGIN, loopback::PLUGIN, portmap::PLUGIN];
+
+/// The names of all plugins: the links to make to the binary.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    PLUGINS.iter().map(|plugin| plugin.name).collect()
+}
+
+/// Removes what plugins keep while no container is there: the nf_tables tables, and the bridge of
+/// the given name if it is one and has no ports.
+///
+/// # Errors
+/// What the kernel refuses.
+pub fn cleanup(bridge: &str) -> Result<(), NetlinkError> {
+    let mut tables = Tables::open()?;
+    tables.delete_table(&bridge::masquerade::table())?;
+    tables.delete_table(&portmap::rules::table())?;
+    let mut links = Links::open()?;
+    let Some(link) = links.link(bridge)? else { return Ok(()) };
+    let used = links.links()?.iter().any(|port| port.master == Some(link.index));
+    if link.kind == LinkKind::Bridge && !used {
+        links.delete_link(link.index)?;
+    }
+    Ok(())
+}

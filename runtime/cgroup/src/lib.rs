@@ -1,1 +1,41 @@
 //! Control groups, v2 and v1, on file descriptors.
+//!
+//! A machine mounts every controller either on the one v2 hierarchy or on a v1 hierarchy.
+//! [`Hierarchies::probe`] finds out which is where, once; a [`Cgroup`] is one path in all of them,
+//! held open. Each controller (`controller/*.rs`) speaks both versions, so a limit holds on a pure
+//! v2 host, on a hybrid one and on a legacy one alike. A limit whose controller is nowhere
+//! available is an error that names controller and field, never silence; [`Resources::allow_missing`]
+//! turns it into a [`Warning`].
+//!
+//! Entry types: [`Hierarchies`], [`CgroupPath`], [`Cgroup`], [`Resources`], [`Stats`], [`OomWatch`].
+//!
+//! Non-goals: the systemd driver, and what a limit should be (that is the caller's policy).
+//!
+//! Privileges: write access to the hierarchies' mounts, so root, or a delegated subtree.
+//!
+//! Facts from the kernel's `Documentation/admin-guide/cgroup-v2.rst` and `cgroup-v1/*.rst`.
+
+mod cgroup;
+mod controller;
+mod error;
+mod file;
+mod hierarchy;
+mod kill;
+mod oom;
+mod path;
+mod remove;
+mod resources;
+mod stats;
+
+pub use cgroup::Cgroup;
+pub use controller::cpu::{shares_from_weight, weight_from_shares};
+pub use error::Error;
+pub use hierarchy::{Hierarchies, Mode, Version};
+pub use oom::{OomInterest, OomWatch};
+pub use path::CgroupPath;
+pub use remove::Removal;
+pub use resources::{
+    Cpu, DeviceAccess, DeviceKind, DeviceRule, HugepageLimit, Limit, Memory, Pids, Resources,
+    Warning,
+};
+pub use stats::{CpuStats, HugepageStats, MemoryStats, PidsStats, Stats};

@@ -1,0 +1,383 @@
+//! The rules: two maps a family lead ports to containers, so that their number costs nothing; who
+//! owns an element stands in its comment.
+
+use std::net::IpAddr;
+
+use corten_cni_types::{CniError, IpNet, Protocol, codes};
+use corten_sys_netlink::NetlinkError;
+use corten_sys_netlink::tables::{
+    AddressType, Base, BaseChain, Batch, ChainType, CtKey, Element, Expression, Family, FibSource,
+    FieldType, Hook, MetaKey, NatType, Operator, Register, Set, SetData, Table, Tables, Verdict,
+};
+use rustix::io::Errno;
+
+use super::options::Options;
+
+/// Marks the rules that every port needs, so that they are made once.
+const FRAME: &str = "frame";
+
+/// Before the kernel's own tracking of connections (`NF_IP_PRI_RAW`).
+const PRIORITY_RAW: i32 = -300;
+const PRIORITY_DESTINATION: i32 = -100;
+const PRIORITY_SOURCE: i32 = 100;
+
+/// How often adding is begun anew because somebody else changed some table meanwhile.
+const ATTEMPTS: usize = 100;
+
+/// `ERESTART`, which user space sees only from nf_tables.
+const RESTART: i32 = 85;
+
+/// The table.
+pub(crate) fn table() -> Table {
+    Table::new(Family::Inet, "corten-hostports")
+}
+
+/// Whose a mapping is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) network: String,
+    pub(super) container_id: String,
+    pub(super) ifname: String,
+}
+
+impl Owner {
+    /// None of the three can have a space.
+    fn comment(&self) -> String {
+        format!("{} {} {}", self.network, self.container_id, self.ifname)
+    }
+
+    fn parse(comment: &str) -> Option<Self> {
+        let mut words = comment.split(' ').map(str::to_owned);
+        Some(Self { network: words.next()?, container_id: words.next()?, ifname: words.next()? })
+    }
+}
+
+/// One port that leads to a container.
+#[derive(Debug, Clone)]
+pub(super) struct Forward {
+    pub(super) protocol: Protocol,
+    pub(super) host_ip: Option<IpAddr>,
+    pub(super) host_port: u16,
+    /// The container's address and its network.
+    pub(super) container: IpNet,
+    pub(super) container_port: u16,
+}
+
+impl Forward {
+    fn map(&self) -> &'static str {
+        let [any, one] = maps(self.container.is_ipv4());
+        if self.host_ip.is_some() { one } else { any }
+    }
+
+    fn element(&self) -> Element {
+        let mut key = self.host_ip.map(octets).unwrap_or_default();
+        key.extend([number(self.protocol), 0, 0, 0]);
+        key.extend(port(self.host_port));
+        let mut value = octets(self.container.address());
+        value.extend(port(self.container_port));
+        Element::value(key, value)
+    }
+}
+
+/// The maps of a family: by port on any address, and by address and port.
+fn maps(ipv4: bool) -> [&'static str; 2] {
+    if ipv4 { ["ports4", "addresses4"] } else { ["ports6", "addresses6"] }
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(v4) => v4.octets().to_vec(),
+        IpAddr::V6(v6) => v6.octets().to_vec(),
+    }
+}
+
+fn port(port: u16) -> [u8; 4] {
+    let [high, low] = port.to_be_bytes();
+    [high, low, 0, 0]
+}
+
+fn number(protocol: Protocol) -> u8 {
+    match protocol {
+        Protocol::Tcp => 6,
+        Protocol::Udp => 17,
+        Protocol::Sctp => 132,
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what map_err passes")]
+fn failed(error: NetlinkError) -> CniError {
+    CniError::caused(codes::INTERNAL, "cannot set up port mappings", &error)
+}
+
+/// Adds a container's mappings: all or none.
+pub(super) fn add(owner: &Owner, forwards: &[Forward], options: &Options) -> Result<(), CniError> {
+    let mut tables = Tables::open().map_err(failed)?;
+    for _attempt in 0..ATTEMPTS {
+        match try_add(&mut tables, owner, forwards, options) {
+            Err(error) if error.is(Errno::from_raw_os_error(RESTART)) => {}
+            Err(error) if error.is(Errno::EXIST) => {
+                return Err(CniError::caused(
+                    codes::TRY_AGAIN,
+                    taken(&mut tables, forwards),
+                    &error,
+                ));
+            }
+            outcome => return outcome.map_err(failed),
+        }
+    }
+    Err(CniError::new(codes::TRY_AGAIN, "nf_tables is being changed all the time"))
+}
+
+/// Says which port is taken, and by whom.
+fn taken(tables: &mut Tables, forwards: &[Forward]) -> String {
+    for forward in forwards {
+        let key = forward.element().key;
+        let elements = tables.elements(&table(), forward.map()).unwrap_or_default();
+        if let Some(element) = elements.into_iter().find(|element| element.key == key) {
+            let (port, protocol) = (forward.host_port, forward.protocol);
+            let by = element.comment.unwrap_or_default();
+            return format!("host port {port}/{protocol} is taken by container {by}");
+        }
+    }
+    "a host port is taken twice".to_owned()
+}
+
+fn try_add(
+    tables: &mut Tables,
+    owner: &Owner,
+    forwards: &[Forward],
+    options: &Options,
+) -> Result<(), NetlinkError> {
+    let generation = tables.generation()?;
+    let has_frame = tables
+        .rules(&table(), "hostports")?
+        .iter()
+        .any(|rule| rule.comment.as_deref() == Some(FRAME));
+    let mut batch = Batch::new();
+    if !has_frame {
+        batch.expect_generation(generation);
+        add_frame(&mut batch);
+    }
+    let comment = owner.comment();
+    for forward in forwards {
+        let element = forward.element().with_comment(&comment);
+        batch.create_elements(&table(), forward.map(), &[element]);
+    }
+    let mut containers: Vec<_> = forwards.iter().map(|forward| forward.container).collect();
+    containers.dedup();
+    for container in containers {
+        if options.masq_all || options.snat {
+            let rule = masquerade(container, options.masq_all);
+            batch.add_rule(&table(), "masquerade", &rule, Some(&comment));
+        }
+    }
+    tables.commit(&batch)
+}
+
+fn add_frame(batch: &mut Batch) {
+    let table = &table();
+    batch.add_table(table);
+    for (ipv4, address) in [(true, FieldType::Ipv4Address), (false, FieldType::Ipv6Address)] {
+        let [any, one] = maps(ipv4);
+        let data = SetData::Value(vec![address, FieldType::Port]);
+        let key = [FieldType::Protocol, FieldType::Port];
+        batch.add_set(table, &Set::new(any, &key, data.clone()));
+        let key = [address, FieldType::Protocol, FieldType::Port];
+        batch.add_set(table, &Set::new(one, &key, data));
+    }
+    let nat = |hook, priority| Some(BaseChain { kind: ChainType::Nat, hook, priority });
+    let raw = BaseChain { kind: ChainType::Filter, hook: Hook::Prerouting, priority: PRIORITY_RAW };
+    batch.add_chain(table, "hostports", None);
+    batch.add_chain(table, "guard", Some(raw));
+    batch.add_chain(table, "prerouting", nat(Hook::Prerouting, PRIORITY_DESTINATION));
+    batch.add_chain(table, "output", nat(Hook::Output, PRIORITY_DESTINATION));
+    batch.add_chain(table, "masquerade", nat(Hook::Postrouting, PRIORITY_SOURCE));
+    // The chains may be there without the rules: only when somebody flushed them.
+    for chain in ["hostports", "guard", "prerouting", "output"] {
+        batch.flush_chain(table, chain);
+    }
+    batch.add_rule(table, "guard", &guard(), Some(FRAME));
+    batch.add_chain(table, "loopback", nat(Hook::Postrouting, PRIORITY_SOURCE));
+    batch.flush_chain(table, "loopback");
+    batch.add_rule(table, "loopback", &from_loopback(), Some(FRAME));
+    let local = AddressType::Local.number().to_ne_bytes().to_vec();
+    let to_this_host = [
+        Expression::Fib { source: FibSource::Destination, to: Register(0) },
+        Expression::Compare { from: Register(0), operator: Operator::Equal, value: local },
+        Expression::Verdict(Verdict::Jump("hostports".to_owned())),
+    ];
+    batch.add_rule(table, "prerouting", &to_this_host, Some(FRAME));
+    batch.add_rule(table, "output", &to_this_host, Some(FRAME));
+    for ipv4 in [true, false] {
+        let [any, one] = maps(ipv4);
+        batch.add_rule(table, "hostports", &by_key(ipv4, true, one), Some(FRAME));
+        batch.add_rule(table, "hostports", &by_key(ipv4, false, any), Some(FRAME));
+    }
+}
+
+fn is_family(ipv4: bool) -> [Expression; 2] {
+    let value = vec![if ipv4 { 2 } else { 10 }];
+    [
+        Expression::Meta { key: MetaKey::NetworkProtocol, to: Register(0) },
+        Expression::Compare { from: Register(0), operator: Operator::Equal, value },
+    ]
+}
+
+/// Where an address is in the header, and how long it is.
+fn place(ipv4: bool, destination: bool) -> (u32, u32) {
+    match (ipv4, destination) {
+        (true, false) => (12, 4),
+        (true, true) => (16, 4),
+        (false, false) => (8, 16),
+        (false, true) => (24, 16),
+    }
+}
+
+/// Looks the packet's destination up in a map and translates it.
+fn by_key(ipv4: bool, with_address: bool, map: &str) -> Vec<Expression> {
+    let mut rule = is_family(ipv4).to_vec();
+    let mut next = 0;
+    let registers = if ipv4 { 1 } else { 4 };
+    if with_address {
+        let (offset, length) = place(ipv4, true);
+        rule.push(Expression::Payload { base: Base::Network, offset, length, to: Register(0) });
+        next += registers;
+    }
+    rule.extend([
+        Expression::Meta { key: MetaKey::TransportProtocol, to: Register(next) },
+        Expression::Payload { base: Base::Transport, offset: 2, length: 2, to: Register(next + 1) },
+        Expression::MapLookup { map: map.to_owned(), key: Register(0), to: Register(8) },
+        Expression::Nat {
+            kind: NatType::Destination,
+            ipv6: !ipv4,
+            address: Register(8),
+            port: Some(Register(8 + registers)),
+        },
+    ]);
+    rule
+}
+
+/// `iifname != lo ip daddr 127.0.0.0/8 drop`
+fn guard() -> Vec<Expression> {
+    let mut loopback = b"lo".to_vec();
+    loopback.resize(16, 0);
+    let mut rule = is_family(true).to_vec();
+    rule.extend([
+        Expression::Meta { key: MetaKey::InputName, to: Register(0) },
+        Expression::Compare { from: Register(0), operator: Operator::NotEqual, value: loopback },
+    ]);
+    rule.extend(masked(true, true, vec![255, 0, 0, 0], vec![127, 0, 0, 0]));
+    rule.push(Expression::Verdict(Verdict::Drop));
+    rule
+}
+
+/// `oifname != lo ip saddr 127.0.0.0/8 masquerade`: a loopback address means nothing elsewhere.
+fn from_loopback() -> Vec<Expression> {
+    let mut loopback = b"lo".to_vec();
+    loopback.resize(16, 0);
+    let mut rule = is_family(true).to_vec();
+    rule.extend([
+        Expression::Meta { key: MetaKey::OutputName, to: Register(0) },
+        Expression::Compare { from: Register(0), operator: Operator::NotEqual, value: loopback },
+    ]);
+    rule.extend(masked(true, false, vec![255, 0, 0, 0], vec![127, 0, 0, 0]));
+    rule.push(Expression::Masquerade);
+    rule
+}
+
+fn masked(ipv4: bool, destination: bool, mask: Vec<u8>, value: Vec<u8>) -> [Expression; 3] {
+    let (offset, length) = place(ipv4, destination);
+    let xor = vec![0; mask.len()];
+    [
+        Expression::Payload { base: Base::Network, offset, length, to: Register(0) },
+        Expression::Bitwise { from: Register(0), to: Register(0), mask, xor },
+        Expression::Compare { from: Register(0), operator: Operator::Equal, value },
+    ]
+}
+
+/// To the container, by a translated destination, from its own network, whose answers would not
+/// come by here otherwise. With `all`, from anywhere.
+fn masquerade(container: IpNet, all: bool) -> Vec<Expression> {
+    let ipv4 = container.is_ipv4();
+    let translated = CtKey::STATUS_DESTINATION_TRANSLATED.to_ne_bytes().to_vec();
+    let (offset, length) = place(ipv4, true);
+    let mut rule = is_family(ipv4).to_vec();
+    rule.extend([
+        Expression::Payload { base: Base::Network, offset, length, to: Register(0) },
+        Expression::Compare {
+            from: Register(0),
+            operator: Operator::Equal,
+            value: octets(container.address()),
+        },
+        Expression::Ct { key: CtKey::Status, direction: None, to: Register(0) },
+        Expression::Bitwise {
+            from: Register(0),
+            to: Register(0),
+            mask: translated,
+            xor: vec![0; 4],
+        },
+        Expression::Compare { from: Register(0), operator: Operator::NotEqual, value: vec![0; 4] },
+    ]);
+    if !all {
+        let mask = prefix_mask(container);
+        rule.extend(masked(ipv4, false, mask, octets(container.network())));
+    }
+    rule.push(Expression::Masquerade);
+    rule
+}
+
+fn prefix_mask(net: IpNet) -> Vec<u8> {
+    let bits = u32::from(net.prefix());
+    if net.is_ipv4() {
+        u32::MAX.checked_shl(32 - bits).unwrap_or(0).to_be_bytes().to_vec()
+    } else {
+        u128::MAX.checked_shl(128 - bits).unwrap_or(0).to_be_bytes().to_vec()
+    }
+}
+
+/// Removes the mappings of the owners that `gone` tells.
+pub(super) fn remove(gone: impl Fn(&Owner) -> bool) -> Result<(), CniError> {
+    let mut tables = Tables::open().map_err(failed)?;
+    for _attempt in 0..ATTEMPTS {
+        match try_remove(&mut tables, &gone) {
+            // Another call removed some of the same meanwhile.
+            Err(error) if error.is(Errno::NOENT) => {}
+            outcome => return outcome.map_err(failed),
+        }
+    }
+    Err(CniError::new(codes::TRY_AGAIN, "port mappings are being changed all the time"))
+}
+
+fn try_remove(tables: &mut Tables, gone: impl Fn(&Owner) -> bool) -> Result<(), NetlinkError> {
+    let is_gone = |comment: &Option<String>| {
+        comment.as_deref().and_then(Owner::parse).is_some_and(|owner| gone(&owner))
+    };
+    let mut batch = Batch::new();
+    for map in tables.sets(&table())? {
+        let elements: Vec<_> = tables
+            .elements(&table(), &map)?
+            .into_iter()
+            .filter(|element| is_gone(&element.comment))
+            .map(|element| Element::key(element.key))
+            .collect();
+        batch.delete_elements(&table(), &map, &elements);
+    }
+    for rule in tables.rules(&table(), "masquerade")? {
+        if is_gone(&rule.comment) {
+            batch.delete_rule(&table(), "masquerade", rule.handle);
+        }
+    }
+    tables.commit(&batch)
+}
+
+/// How many mappings an owner has.
+pub(super) fn count(owner: &Owner) -> Result<usize, CniError> {
+    let mut tables = Tables::open().map_err(failed)?;
+    let comment = Some(owner.comment());
+    let mut count = 0;
+    for map in tables.sets(&table()).map_err(failed)? {
+        let elements = tables.elements(&table(), &map).map_err(failed)?;
+        count += elements.iter().filter(|element| element.comment == comment).count();
+    }
+    Ok(count)
+}

@@ -1,0 +1,200 @@
+//! The child: system calls over the plan, nothing else.
+//!
+//! Everything here runs after `clone3` in a copy of a process that may have had threads. So nothing
+//! allocates, locks, prints or panics; strings and lists were laid out before, and what fails is
+//! told as three numbers and a string that already exists.
+
+mod devices;
+mod process;
+mod report;
+mod rootfs;
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use corten_sys_linux::clone::Namespaces;
+use corten_sys_linux::ns::{self, Kind};
+use corten_sys_linux::rustix::io::Errno;
+use corten_sys_linux::{mount, procfs};
+use rustix::process::DumpableBehavior;
+
+use report::{At as _, Failure, Outcome, Step};
+pub(crate) use report::{Message, RECORD_BYTES_MAX, parse};
+
+use crate::plan::{Plan, Process};
+
+/// What releases the child to its program.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Gate<'a> {
+    /// Nothing: it goes on at once, and its failure to exec goes to the parent that still listens.
+    Open,
+    /// A byte from a FIFO that nobody listens on for an answer.
+    Fifo(BorrowedFd<'a>),
+    /// A byte from a socket, on which a failure to exec is answered.
+    Socket(BorrowedFd<'a>),
+}
+
+/// Where the program's standard streams come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Streams<'a> {
+    Inherit,
+    Fds([BorrowedFd<'a>; 3]),
+    Terminal,
+}
+
+/// What both a container's first process and a later one need.
+#[derive(Debug)]
+pub(crate) struct Common<'a> {
+    pub(crate) process: &'a Process,
+    /// The child's end of the socket to its parent.
+    pub(crate) sync: BorrowedFd<'a>,
+    pub(crate) gate: Gate<'a>,
+    pub(crate) streams: Streams<'a>,
+    pub(crate) keyring: Option<&'a CStr>,
+    pub(crate) seccomp: Option<&'a [corten_sys_linux::seccomp::Instruction]>,
+}
+
+/// A mount whose source the parent has opened.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// A new file system; the child makes it in its own namespaces.
+    Fresh,
+    /// A detached bind mount, and whether it is a directory.
+    Tree(OwnedFd, bool),
+    /// The container's cgroup in the one hierarchy.
+    Unified(OwnedFd),
+    /// The container's cgroup in each of several, by the folder it is shown in.
+    Several(Vec<(std::ffi::CString, OwnedFd)>),
+}
+
+/// What the parent opened for a new container.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// The root file system, detached.
+    pub(crate) root: OwnedFd,
+    /// In the order of the plan's mounts.
+    pub(crate) sources: Vec<Source>,
+    pub(crate) join: Vec<(Kind, OwnedFd)>,
+}
+
+/// The first process of a container. Returns only to end with a status.
+pub(crate) fn run_init(common: &Common<'_>, plan: &Plan, prepared: &Prepared) -> i32 {
+    match init(common, plan, prepared) {
+        Ok(never) => match never {},
+        Err(failure) => failure.tell(common.sync),
+    }
+}
+
+/// A process in a container that runs. Returns only to end with a status.
+pub(crate) fn run_exec(
+    common: &Common<'_>,
+    container: BorrowedFd<'_>,
+    namespaces: Namespaces,
+) -> i32 {
+    match exec(common, container, namespaces) {
+        Ok(never) => match never {},
+        Err(failure) => failure.tell(common.sync),
+    }
+}
+
+fn init<'a>(
+    common: &'a Common<'_>,
+    plan: &'a Plan,
+    prepared: &'a Prepared,
+) -> Outcome<'a, std::convert::Infallible> {
+    begin(common.sync)?;
+    // The cgroup namespace's root is where its maker is, so it is made once the parent has put this
+    // process into its cgroup.
+    if plan.namespaces.new.contains(Namespaces::CGROUP) {
+        ns::unshare(Namespaces::CGROUP).at(Step::Unshare, b"cgroup")?;
+    }
+    for (kind, namespace) in &prepared.join {
+        // The pid namespace was the parent's to join: it is for children only.
+        if *kind != Kind::Pid {
+            ns::enter(namespace.as_fd(), *kind).at(Step::Setns, kind.name().as_bytes())?;
+        }
+    }
+    // Nothing that is mounted from here on shows on the host.
+    let private = mount::Attributes { propagation: mount::PRIVATE, ..Default::default() };
+    mount::set_attributes_at(c"/", true, private).at(Step::Propagation, b"/")?;
+    mount::attach_at(prepared.root.as_fd(), &plan.rootfs_text)
+        .at(Step::Mount, plan.rootfs_text.to_bytes())?;
+    if plan.namespaces.new.contains(Namespaces::USER) {
+        // Until here the files on the way were the host's; from here on they are the container's.
+        process::become_root()?;
+    }
+    if let Some(name) = &plan.hostname {
+        rustix::system::sethostname(name.to_bytes()).at(Step::Hostname, name.to_bytes())?;
+    }
+    if let Some(name) = &plan.domainname {
+        rustix::system::setdomainname(name.to_bytes()).at(Step::Domainname, name.to_bytes())?;
+    }
+    let root = rootfs::Root::new(prepared.root.as_fd())?;
+    rootfs::mounts(&root, plan, prepared)?;
+    if plan.set_up_dev {
+        devices::set_up(&root, plan)?;
+    }
+    let terminal = match common.streams {
+        Streams::Terminal => Some(process::open_terminal(&root, common)?),
+        Streams::Inherit | Streams::Fds(_) => None,
+    };
+    sysctls(plan)?;
+    rootfs::finish(&root, plan)?;
+    rootfs::switch(&root, plan)?;
+    process::finish(common, terminal.as_ref())
+}
+
+fn exec<'a>(
+    common: &'a Common<'_>,
+    container: BorrowedFd<'_>,
+    namespaces: Namespaces,
+) -> Outcome<'a, std::convert::Infallible> {
+    begin(common.sync)?;
+    ns::enter_of(container, namespaces).at(Step::Setns, b"of the container")?;
+    if namespaces.contains(Namespaces::USER) {
+        process::become_root()?;
+    }
+    let terminal = match common.streams {
+        Streams::Terminal => {
+            let root = rustix::fs::open(
+                c"/",
+                rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC,
+                rustix::fs::Mode::empty(),
+            )
+            .at(Step::Terminal, b"/")?;
+            Some(process::open_terminal_in(root.as_fd(), common)?)
+        }
+        Streams::Inherit | Streams::Fds(_) => None,
+    };
+    process::finish(common, terminal.as_ref())
+}
+
+/// Waits for the parent to have done its part, and leaves its session.
+fn begin<'a>(sync: BorrowedFd<'_>) -> Outcome<'a, ()> {
+    let mut byte = [0_u8; 1];
+    let read = rustix::io::retry_on_intr(|| rustix::io::read(sync, &mut byte))
+        .at(Step::Wait, b"parent")?;
+    if read == 0 {
+        // The parent gave up or died; there is nobody to tell.
+        return Err(Failure::new(Step::Wait, b"parent", Errno::PIPE));
+    }
+    // /proc/<this> belongs to the host's root while host handles are open here (CVE-2016-9962,
+    // CVE-2019-5736).
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .at(Step::Dumpable, b"")?;
+    // Modes are as the plan says while nodes and directories are made; the program's own mask
+    // comes last.
+    rustix::process::umask(rustix::fs::Mode::empty());
+    rustix::process::setsid().at(Step::Session, b"").map(drop)
+}
+
+fn sysctls(plan: &Plan) -> Outcome<'_, ()> {
+    if plan.sysctls.is_empty() {
+        return Ok(());
+    }
+    let proc = procfs::ProcFs::open().at(Step::Proc, b"")?;
+    for (path, value) in &plan.sysctls {
+        proc.write(path, value.to_bytes()).at(Step::Sysctl, path.to_bytes())?;
+    }
+    Ok(())
+}

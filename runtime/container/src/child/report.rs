@@ -1,0 +1,215 @@
+//! How the child tells what happened: one short record each.
+
+use std::io::IoSlice;
+use std::os::fd::BorrowedFd;
+
+use corten_sys_linux::rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+
+/// The child is ready and waits at its gate.
+pub(crate) const READY: u8 = b'R';
+/// The terminal's master comes with this.
+pub(crate) const TERMINAL: u8 = b'T';
+const FAILURE: u8 = b'F';
+/// Kind, step, errno.
+const HEADER_BYTES: usize = 6;
+/// How much of an object is told.
+const OBJECT_BYTES_MAX: usize = 1024;
+
+/// What was being done.
+macro_rules! steps {
+    ($($name:ident = $text:literal,)*) => {
+        /// What the child was doing.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(u8)]
+        pub(crate) enum Step { $($name),* }
+
+        impl Step {
+            const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// As an error says it.
+            pub(crate) const fn name(self) -> &'static str {
+                match self { $(Self::$name => $text),* }
+            }
+        }
+    };
+}
+
+steps! {
+    Wait = "wait for",
+    Dumpable = "prctl PR_SET_DUMPABLE",
+    Session = "setsid",
+    Unshare = "unshare namespace",
+    Setns = "join namespace",
+    User = "become user",
+    Groups = "setgroups",
+    Hostname = "set host name",
+    Domainname = "set domain name",
+    Propagation = "set mount propagation of",
+    Target = "make mount target",
+    Filesystem = "make file system for",
+    Mount = "mount",
+    Attributes = "set mount attributes of",
+    ProcCover = "refuse to mount over a file of procfs at",
+    Device = "make device",
+    Link = "make link in /dev",
+    Null = "verify the host's",
+    Mask = "mask",
+    Readonly = "make read-only",
+    Terminal = "open terminal",
+    Proc = "open a private procfs",
+    Sysctl = "write /proc/",
+    Pivot = "change root to",
+    Streams = "set up standard stream",
+    Keyring = "join session keyring",
+    Rlimit = "set",
+    Bounding = "limit capabilities",
+    Capabilities = "set capabilities",
+    NoNewPrivs = "set no_new_privs",
+    Cwd = "change directory to",
+    CwdOutside = "refuse a working directory outside the root:",
+    Program = "find program",
+    Gate = "wait for start",
+    CloseFds = "close descriptors",
+    Seccomp = "install seccomp filter",
+    Exec = "execute",
+}
+
+/// A step that failed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failure<'a> {
+    step: Step,
+    object: &'a [u8],
+    errno: Errno,
+}
+
+pub(crate) type Outcome<'a, T> = Result<T, Failure<'a>>;
+
+/// Gives an errno its step and object.
+pub(crate) trait At<T> {
+    fn at(self, step: Step, object: &[u8]) -> Outcome<'_, T>;
+}
+
+impl<T> At<T> for rustix::io::Result<T> {
+    fn at(self, step: Step, object: &[u8]) -> Outcome<'_, T> {
+        self.map_err(|errno| Failure { step, object, errno })
+    }
+}
+
+impl<'a> Failure<'a> {
+    pub(crate) fn new(step: Step, object: &'a [u8], errno: Errno) -> Self {
+        Self { step, object, errno }
+    }
+
+    /// Sends the failure; returns the status to end with: 127 for a program that is not there, 126
+    /// for one that cannot be executed, 1 for the rest, as a shell would.
+    pub(crate) fn tell(&self, to: BorrowedFd<'_>) -> i32 {
+        let errno = self.errno.raw_os_error().to_le_bytes();
+        let header = [FAILURE, self.step as u8, errno[0], errno[1], errno[2], errno[3]];
+        let object = &self.object[..self.object.len().min(OBJECT_BYTES_MAX)];
+        let mut none = SendAncillaryBuffer::default();
+        // A parent that is gone cannot be told; the status is all that is left.
+        sendmsg(to, &[IoSlice::new(&header), IoSlice::new(object)], &mut none, SendFlags::NOSIGNAL)
+            .unwrap_or_default();
+        self.status()
+    }
+
+    /// Says the failure on standard error, for a start that nobody listens to.
+    pub(crate) fn print(&self) -> i32 {
+        let parts: [&[u8]; 5] =
+            [b"corten-run: ", self.step.name().as_bytes(), b" ", self.object, b": errno "];
+        let mut digits = [0_u8; 12];
+        let number = decimal(self.errno.raw_os_error().unsigned_abs(), &mut digits);
+        for part in parts.into_iter().chain([number, b"\n".as_slice()]) {
+            rustix::io::write(rustix::stdio::stderr(), part).unwrap_or_default();
+        }
+        self.status()
+    }
+
+    fn status(&self) -> i32 {
+        match (self.step, self.errno) {
+            (Step::Exec | Step::Program, Errno::NOENT) => 127,
+            (Step::Exec | Step::Program, _) => 126,
+            _other => 1,
+        }
+    }
+}
+
+fn decimal(mut number: u32, digits: &mut [u8; 12]) -> &[u8] {
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        // A remainder of ten is one digit.
+        digits[at] = b'0' + u8::try_from(number % 10).unwrap_or(0);
+        number /= 10;
+        if number == 0 {
+            return &digits[at..];
+        }
+    }
+}
+
+/// A record as the parent reads it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    Ready,
+    Terminal,
+    Failed(crate::ChildFailure),
+}
+
+/// Reads a record; `None` for one that no child writes.
+pub(crate) fn parse(record: &[u8]) -> Option<Message> {
+    match record {
+        [READY] => Some(Message::Ready),
+        [TERMINAL] => Some(Message::Terminal),
+        [FAILURE, step, e0, e1, e2, e3, object @ ..] if object.len() <= OBJECT_BYTES_MAX => {
+            let step = Step::ALL.get(usize::from(*step))?;
+            let raw = i32::from_le_bytes([*e0, *e1, *e2, *e3]);
+            // Outside the kernel's range no errno can be made of it.
+            (1..4096).contains(&raw).then(|| {
+                Message::Failed(crate::ChildFailure {
+                    step: step.name(),
+                    object: String::from_utf8_lossy(object).into_owned(),
+                    errno: Errno::from_raw_os_error(raw),
+                })
+            })
+        }
+        _other => None,
+    }
+}
+
+/// The longest record.
+pub(crate) const RECORD_BYTES_MAX: usize = HEADER_BYTES + OBJECT_BYTES_MAX;
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd as _;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_goes_round() {
+        let (one, two) = std::os::unix::net::UnixStream::pair().unwrap();
+        let failure = Failure::new(Step::Mount, b"/proc", Errno::PERM);
+        assert_eq!(failure.tell(one.as_fd()), 1);
+        let mut record = [0; RECORD_BYTES_MAX];
+        let read = rustix::io::read(&two, &mut record).unwrap();
+        let Some(Message::Failed(parsed)) = parse(&record[..read]) else { panic!("no failure") };
+        assert_eq!(parsed.to_string(), "mount \"/proc\"");
+        assert_eq!(parsed.errno, Errno::PERM);
+    }
+
+    /// CVE-2021-43784's class: what comes from a process that becomes the container's is bounded.
+    #[test]
+    fn garbage_is_no_record() {
+        for record in [b"".as_slice(), b"X", b"F", b"F\xff\x01\0\0\0", b"F\0\0\0\0\0", b"RR"] {
+            assert_eq!(parse(record), None);
+        }
+        assert_eq!(parse(&[b'F'; RECORD_BYTES_MAX + 1]), None);
+    }
+
+    #[test]
+    fn numbers() {
+        assert_eq!(decimal(0, &mut [0; 12]), b"0");
+        assert_eq!(decimal(u32::MAX, &mut [0; 12]), b"4294967295");
+    }
+}

@@ -1,0 +1,322 @@
+//! The parent's side: what can fail without a child is done before there is one.
+
+mod cgroup;
+mod device_filter;
+mod exec;
+mod home;
+mod prepare;
+mod sync;
+mod undo;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use corten_sys_linux::clone::{CloneArgs, Cloned, Namespaces, clone3};
+use corten_sys_linux::ns::{self, Kind};
+use corten_sys_linux::{SysError, caps};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::Pid;
+
+pub use exec::{ExecOptions, exec};
+pub use sync::{parse_failure, release};
+
+use crate::child::{self, Common, Gate, Streams};
+use crate::plan::{Plan, Process};
+use crate::state::{FIFO_FILE, STATE_VERSION, State, now_rfc3339, process_stat};
+use crate::{CreateError, StateDir};
+use undo::Undo;
+
+/// Where a terminal's master goes.
+#[derive(Debug)]
+pub enum Console {
+    /// Into [`Created::master`].
+    Keep,
+    /// To whoever listens on this connected unix socket (`--console-socket`).
+    Socket(OwnedFd),
+}
+
+/// The program's standard streams.
+#[derive(Debug)]
+pub enum Stdio {
+    /// The caller's.
+    Inherit,
+    /// These.
+    Fds {
+        /// Descriptor 0.
+        stdin: OwnedFd,
+        /// Descriptor 1.
+        stdout: OwnedFd,
+        /// Descriptor 2.
+        stderr: OwnedFd,
+    },
+    /// A new terminal; needs `process.terminal`.
+    Terminal(Console),
+}
+
+/// Whose child the process becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parenthood {
+    /// The caller's.
+    Caller,
+    /// The caller's parent's (`CLONE_PARENT`): for a builder that its supervisor has forked.
+    CallersParent,
+}
+
+/// What a created container waits for.
+#[derive(Debug)]
+pub enum StartGate {
+    /// A FIFO in its state folder; [`crate::start`] writes to it.
+    Fifo,
+    /// One end of a stream socket pair: [`release`] on the other end lets the container go, the end
+    /// of the stream ends it. Only the starter may hold the other end; the container closes its own
+    /// copy of everything else.
+    Socket(OwnedFd),
+}
+
+/// A process that has been made.
+#[derive(Debug)]
+pub struct Created {
+    /// Its id on the host.
+    pub pid: Pid,
+    /// Itself.
+    pub pidfd: OwnedFd,
+    /// Its terminal's master, with [`Console::Keep`].
+    pub master: Option<OwnedFd>,
+    /// What was asked for and does not quite hold here, for a person to read.
+    pub warnings: Vec<String>,
+}
+
+/// Makes a container up to the point where it waits to be started.
+///
+/// On any failure nothing of it is left: process, cgroup, mounts and state.
+///
+/// # Errors
+/// See [`CreateError`].
+pub fn create(
+    states: &StateDir,
+    mut plan: Plan,
+    stdio: Stdio,
+    parenthood: Parenthood,
+    gate: StartGate,
+) -> Result<Created, CreateError> {
+    check_terminal(&plan.process, &stdio)?;
+    states.reserve(&plan.id)?;
+    let mut undo = Undo::new(states, &plan.id);
+    let mut warnings = Vec::new();
+    if plan.process.needs_home {
+        home::from_rootfs(&mut plan);
+    }
+    limit_capabilities(&mut plan.process, plan.namespaces.new, &mut warnings);
+    let group = cgroup::make(&plan, &mut warnings)?;
+    undo.cgroup(&group);
+    let prepared = prepare::open(&plan, &group)?;
+    let gate = open_gate(states, &plan, gate)?;
+    let sync = sync::Pair::new()?;
+    let (streams, console) = split(stdio);
+    let common = Common {
+        process: &plan.process,
+        sync: sync.child.as_fd(),
+        gate: match &gate {
+            OpenGate::Fifo(fd) => Gate::Fifo(fd.as_fd()),
+            OpenGate::Socket(fd) => Gate::Socket(fd.as_fd()),
+        },
+        streams: streams.borrow(),
+        keyring: plan.keyring.as_deref(),
+        seccomp: plan.seccomp.as_deref(),
+    };
+    let into = cgroup::Into::new(&group).map_err(|source| cgroup_error(&plan, source))?;
+    let cloned = {
+        let _in_pid_namespace = prepared
+            .join
+            .iter()
+            .find(|(kind, _)| *kind == Kind::Pid)
+            .map(|(_, namespace)| ChildrenIn::new(namespace.as_fd()))
+            .transpose()?;
+        let args = CloneArgs {
+            // The cgroup namespace is the child's to make, once it is in its cgroup.
+            namespaces: plan.namespaces.new.without(Namespaces::CGROUP),
+            callers_parent: parenthood == Parenthood::CallersParent,
+            into_cgroup: into.unified(),
+        };
+        clone3(&args, || child::run_init(&common, &plan, &prepared))
+            .map_err(|source| CreateError::Parent { step: "make the process", source })?
+    };
+    undo.process(&cloned, parenthood);
+    let Cloned { pid, pidfd } = cloned;
+    into.join(pid).map_err(|source| cgroup_error(&plan, source))?;
+    prepare::map_ids(&plan, pid)?;
+    prepare::oom_score(&plan.process, pid, &mut warnings)?;
+    let parent = sync.into_parent();
+    sync::go(&parent)?;
+    let master = sync::until_ready(&parent, pidfd.as_fd(), parenthood)?;
+    let master = deliver(master, console)?;
+    if matches!(gate, OpenGate::Socket(_)) {
+        states.mark_pending(&plan.id)?;
+    }
+    states.save(&plan.id, &state_of(&plan, pid)?)?;
+    undo.keep();
+    Ok(Created { pid, pidfd, master, warnings })
+}
+
+fn cgroup_error(plan: &Plan, source: corten_runtime_cgroup::Error) -> CreateError {
+    CreateError::Cgroup { path: plan.cgroup.as_str().to_owned(), source }
+}
+
+/// A terminal is asked for in two places, which must agree.
+fn check_terminal(process: &Process, stdio: &Stdio) -> Result<(), CreateError> {
+    let reason = match (process.terminal, stdio) {
+        (true, Stdio::Terminal(_)) | (false, Stdio::Inherit | Stdio::Fds { .. }) => return Ok(()),
+        (true, _) => "is set, so the terminal's master needs somewhere to go: a console socket",
+        (false, _) => "is not set, so there is no terminal whose master could go anywhere",
+    };
+    Err(CreateError::Terminal { reason })
+}
+
+/// A capability that this process does not have cannot be given; the specification wants that said
+/// and not failed (config.md, "Linux Process").
+fn limit_capabilities(process: &mut Process, new: Namespaces, warnings: &mut Vec<String>) {
+    let own = if new.contains(Namespaces::USER) {
+        // In a user namespace of its own the child has all there are.
+        caps::bounding()
+    } else {
+        caps::effective().unwrap_or(0) & caps::bounding()
+    };
+    let sets = &mut process.caps;
+    let asked = sets.bounding | sets.permitted | sets.inheritable;
+    let missing = asked & !own;
+    for number in (0..64_u8).filter(|number| missing & (1 << number) != 0) {
+        let name = ::caps::all()
+            .into_iter()
+            .find(|capability| capability.index() == number)
+            .map_or_else(|| number.to_string(), |capability| capability.to_string());
+        warnings.push(format!("{name} is not available to the runtime and is left out"));
+    }
+    for set in [
+        &mut sets.bounding,
+        &mut sets.effective,
+        &mut sets.permitted,
+        &mut sets.inheritable,
+        &mut sets.ambient,
+    ] {
+        *set &= own;
+    }
+}
+
+/// The parent's side of the gate.
+enum OpenGate {
+    Fifo(OwnedFd),
+    Socket(OwnedFd),
+}
+
+fn open_gate(states: &StateDir, plan: &Plan, gate: StartGate) -> Result<OpenGate, CreateError> {
+    let socket = match gate {
+        StartGate::Socket(fd) => return Ok(OpenGate::Socket(fd)),
+        StartGate::Fifo => states.container(&plan.id).join(FIFO_FILE),
+    };
+    let describe = || socket.display().to_string();
+    let error = |source| CreateError::Parent { step: "make the start FIFO", source };
+    rustix::fs::mkfifoat(rustix::fs::CWD, &socket, Mode::RUSR | Mode::WUSR)
+        .map_err(SysError::of("mkfifo", describe))
+        .map_err(error)?;
+    // Open for both directions, so that a read waits for a writer instead of finding none (fifo(7)).
+    rustix::fs::open(&socket, OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())
+        .map(OpenGate::Fifo)
+        .map_err(SysError::of("open", describe))
+        .map_err(error)
+}
+
+/// Standard streams without the console.
+enum OwnedStreams {
+    Inherit,
+    Fds([OwnedFd; 3]),
+    Terminal,
+}
+
+impl OwnedStreams {
+    fn borrow(&self) -> Streams<'_> {
+        match self {
+            Self::Inherit => Streams::Inherit,
+            Self::Fds([stdin, stdout, stderr]) => {
+                Streams::Fds([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])
+            }
+            Self::Terminal => Streams::Terminal,
+        }
+    }
+}
+
+fn split(stdio: Stdio) -> (OwnedStreams, Option<Console>) {
+    match stdio {
+        Stdio::Inherit => (OwnedStreams::Inherit, None),
+        Stdio::Fds { stdin, stdout, stderr } => (OwnedStreams::Fds([stdin, stdout, stderr]), None),
+        Stdio::Terminal(console) => (OwnedStreams::Terminal, Some(console)),
+    }
+}
+
+/// Gives the master to who wants it.
+fn deliver(
+    master: Option<OwnedFd>,
+    console: Option<Console>,
+) -> Result<Option<OwnedFd>, CreateError> {
+    match (master, console) {
+        (Some(master), Some(Console::Socket(socket))) => {
+            corten_sys_linux::fdpass::send(&socket, b"/dev/ptmx", &[master.as_fd()])
+                .map_err(|source| CreateError::Parent { step: "send the terminal", source })?;
+            Ok(None)
+        }
+        (master, _) => Ok(master),
+    }
+}
+
+/// While this lives, children of this thread are born into a pid namespace.
+struct ChildrenIn {
+    own: OwnedFd,
+}
+
+impl ChildrenIn {
+    fn new(namespace: BorrowedFd<'_>) -> Result<Self, CreateError> {
+        let error = |source| CreateError::Parent { step: "join the pid namespace", source };
+        let own = ns::own_pid_for_children().map_err(error)?;
+        ns::enter(namespace, Kind::Pid).map_err(SysError::of("setns", || "pid")).map_err(error)?;
+        Ok(Self { own })
+    }
+
+    /// Into the pid namespace of a process.
+    fn of(process: BorrowedFd<'_>) -> Result<Self, CreateError> {
+        let error = |source| CreateError::Parent { step: "join the pid namespace", source };
+        let own = ns::own_pid_for_children().map_err(error)?;
+        ns::enter_of(process, Namespaces::PID)
+            .map_err(SysError::of("setns", || "pid"))
+            .map_err(error)?;
+        Ok(Self { own })
+    }
+}
+
+impl Drop for ChildrenIn {
+    fn drop(&mut self) {
+        // Back to one's own is always allowed (setns(2)); and a drop could tell nobody.
+        ns::enter(self.own.as_fd(), Kind::Pid).unwrap_or_default();
+    }
+}
+
+fn state_of(plan: &Plan, pid: Pid) -> Result<State, CreateError> {
+    let (pid_start_time, _) = process_stat(pid).ok_or_else(|| CreateError::Parent {
+        step: "read the process's start time",
+        source: SysError::of("open", || format!("/proc/{}/stat", pid.as_raw_nonzero()))(
+            Errno::SRCH,
+        ),
+    })?;
+    Ok(State {
+        v: STATE_VERSION,
+        oci_version: plan.oci_version.clone(),
+        id: plan.id.to_string(),
+        pid: pid.as_raw_nonzero().get(),
+        pid_start_time,
+        bundle: plan.bundle.clone(),
+        rootfs: plan.rootfs.clone(),
+        created: now_rfc3339(),
+        owner: rustix::process::geteuid().as_raw(),
+        annotations: plan.annotations.clone(),
+        cgroup_path: plan.cgroup.as_str().to_owned(),
+        namespaces: plan.namespaces.own_names(),
+    })
+}

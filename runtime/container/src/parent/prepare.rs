@@ -1,0 +1,168 @@
+//! What is opened or written for the child, before and just after it is made.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use corten_runtime_cgroup::{Cgroup, Version};
+use corten_sys_linux::clone::Namespaces;
+use corten_sys_linux::mount::{self, Attributes};
+use corten_sys_linux::procfs::ProcFs;
+use corten_sys_linux::{SysError, ns};
+use rustix::fs::FileType;
+use rustix::io::Errno;
+use rustix::process::Pid;
+
+use crate::CreateError;
+use crate::child::{Prepared, Source};
+use crate::plan::{IdMap, Mount, MountKind, Plan, Process};
+
+/// Opens the root, the sources of bind mounts and the namespaces to join.
+pub(super) fn open(plan: &Plan, group: &Cgroup) -> Result<Prepared, CreateError> {
+    let root = tree(&plan.rootfs, true, "root.path")?;
+    if !is_directory(&root).map_err(|source| field("root.path", source))? {
+        return Err(field(
+            "root.path",
+            SysError::of("open_tree", || plan.rootfs.display().to_string())(Errno::NOTDIR),
+        ));
+    }
+    let attributes =
+        Attributes { propagation: plan.root_propagation.before_pivot, ..Default::default() };
+    set(&root, true, attributes, "root.path")?;
+    let sources = plan.mounts.iter().map(|one| source(one, group)).collect::<Result<_, _>>()?;
+    let join = plan
+        .namespaces
+        .join
+        .iter()
+        .map(|(kind, path)| {
+            let name = || format!("linux.namespaces ({})", kind.name());
+            ns::open(path).map(|fd| (*kind, fd)).map_err(|source| field(name(), source))
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(Prepared { root, sources, join })
+}
+
+fn field(field: impl Into<String>, source: SysError) -> CreateError {
+    CreateError::Prepare { field: field.into(), source }
+}
+
+fn tree(path: &Path, recursive: bool, name: &str) -> Result<OwnedFd, CreateError> {
+    let describe = || path.display().to_string();
+    let text = CString::new(path.as_os_str().as_bytes()).or(Err(Errno::INVAL));
+    text.and_then(|text| mount::clone_path(&text, recursive))
+        .map_err(SysError::of("open_tree", describe))
+        .map_err(|source| field(name, source))
+}
+
+fn is_directory(fd: &OwnedFd) -> Result<bool, SysError> {
+    let stat = rustix::fs::fstat(fd).map_err(SysError::of("fstat", || "the source"))?;
+    Ok(FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+}
+
+fn set(
+    tree: &OwnedFd,
+    recursive: bool,
+    attributes: Attributes,
+    name: &str,
+) -> Result<(), CreateError> {
+    if attributes == Attributes::default() {
+        return Ok(());
+    }
+    mount::set_attributes(tree.as_fd(), recursive, attributes)
+        .map_err(SysError::of("mount_setattr", || format!("{attributes:x?}")))
+        .map_err(|source| field(name, source))
+}
+
+fn source(mount: &Mount, group: &Cgroup) -> Result<Source, CreateError> {
+    match &mount.kind {
+        MountKind::Filesystem { .. } => Ok(Source::Fresh),
+        MountKind::Bind { source, recursive } => {
+            let name = format!("{}.source", mount.field);
+            let tree = tree(source, *recursive, &name)?;
+            let directory = is_directory(&tree).map_err(|source| field(name, source))?;
+            attributes(&tree, mount)?;
+            Ok(Source::Tree(tree, directory))
+        }
+        MountKind::Cgroup => cgroups(mount, group),
+    }
+}
+
+/// Private unless asked otherwise: a bind mount starts as its source's peer, and then every mount
+/// made below it in the container would show on the host.
+fn attributes(tree: &OwnedFd, mount: &Mount) -> Result<(), CreateError> {
+    let (own, recursive) = (mount.attributes, mount.recursive_attributes);
+    if own.propagation == 0 && recursive.propagation == 0 {
+        let private = Attributes { propagation: mount::PRIVATE, ..Default::default() };
+        set(tree, true, private, &mount.field)?;
+    }
+    set(tree, true, recursive, &mount.field)?;
+    set(tree, false, own, &mount.field)
+}
+
+/// The container sees its own cgroups, by bind mounts of just these: with a cgroup namespace or
+/// without, the host's others are not reachable from there (CVE-2023-25809).
+fn cgroups(mount: &Mount, group: &Cgroup) -> Result<Source, CreateError> {
+    let mut trees = Vec::new();
+    let mut unified = false;
+    for (point, version) in group.hierarchies().mounts() {
+        let path = point.join(group.path().as_str().trim_start_matches('/'));
+        let tree = tree(&path, false, &mount.field)?;
+        attributes(&tree, mount)?;
+        unified = version == Version::V2;
+        let name = point.file_name().map(OsStrExt::as_bytes).unwrap_or(b"cgroup");
+        let name = CString::new(name)
+            .or(Err(Errno::INVAL))
+            .map_err(SysError::of("open_tree", || point.display().to_string()))
+            .map_err(|source| field(&mount.field, source))?;
+        trees.push((name, tree));
+    }
+    if unified && trees.len() == 1 {
+        return Ok(trees.pop().map_or(Source::Fresh, |(_, tree)| Source::Unified(tree)));
+    }
+    Ok(Source::Several(trees))
+}
+
+/// Says which ids of the host a new user namespace's are.
+pub(super) fn map_ids(plan: &Plan, pid: Pid) -> Result<(), CreateError> {
+    if !plan.namespaces.new.contains(Namespaces::USER) {
+        return Ok(());
+    }
+    let step = |source| CreateError::Parent { step: "map user and group ids", source };
+    let proc = ProcFs::open().map_err(SysError::of("fsopen", || "proc")).map_err(step)?;
+    for (file, map) in
+        [("uid_map", &plan.namespaces.uid_map), ("gid_map", &plan.namespaces.gid_map)]
+    {
+        let lines: String = map
+            .iter()
+            .map(|IdMap { container, host, size }| format!("{container} {host} {size}\n"))
+            .collect();
+        proc.set(&format!("{}/{file}", pid.as_raw_nonzero()), &lines).map_err(step)?;
+    }
+    Ok(())
+}
+
+/// Sets the score; where this process lacks `CAP_SYS_RESOURCE` and the wanted one is below its own,
+/// its own is the lowest there is, and a warning says so.
+pub(super) fn oom_score(
+    process: &Process,
+    pid: Pid,
+    warnings: &mut Vec<String>,
+) -> Result<(), CreateError> {
+    let Some(wanted) = process.oom_score_adj else { return Ok(()) };
+    let step = |source| CreateError::Parent { step: "set process.oomScoreAdj", source };
+    let proc = ProcFs::open().map_err(SysError::of("fsopen", || "proc")).map_err(step)?;
+    let file = format!("{}/oom_score_adj", pid.as_raw_nonzero());
+    match proc.set(&file, &wanted.to_string()) {
+        Err(SysError { errno: Errno::ACCESS, .. }) => {
+            let own = proc.read("self/oom_score_adj", 64).map_err(step)?;
+            let own = String::from_utf8_lossy(&own).trim().to_owned();
+            proc.set(&file, &own).map_err(step)?;
+            warnings.push(format!(
+                "process.oomScoreAdj {wanted} needs CAP_SYS_RESOURCE; it is {own} instead"
+            ));
+            Ok(())
+        }
+        other => other.map_err(step),
+    }
+}
