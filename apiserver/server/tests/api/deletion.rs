@@ -96,3 +96,20 @@ async fn a_namespace_goes_when_it_is_finalized() {
     cluster.get(path).await.refused(404, "NotFound");
     cluster.delete("/api/v1/namespaces/default", &Value::Null).await.refused(403, "Forbidden");
 }
+
+#[tokio::test]
+async fn an_evicted_pod_goes_gracefully() {
+    let cluster = Cluster::start().await;
+    cluster.post(PODS, &pod("p")).await.ok();
+    let binding = json!({ "metadata": { "name": "p" }, "target": { "kind": "Node", "name": "n" } });
+    cluster.post(&format!("{PODS}/p/binding"), &binding).await.ok();
+    let eviction = json!({
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": { "name": "p", "namespace": "default" },
+        "deleteOptions": { "gracePeriodSeconds": 3 },
+    });
+    cluster.post(&format!("{PODS}/p/eviction"), &eviction).await.ok();
+    let marked = cluster.get(&format!("{PODS}/p")).await.ok();
+    assert_eq!(marked["metadata"]["deletionGracePeriodSeconds"], 3);
+}
