@@ -113,7 +113,85 @@ fn a_container_of_defaults() {
     let mut container = config("nginx");
     container.command.clear();
     container.envs = vec![KeyValue { key: "LANG".to_owned(), value: b"de_DE.UTF-8".to_vec() }];
-    check(&build(&container), &expect![[""]]);
+    check(
+        &build(&container),
+        &expect![[r#"
+        /ociVersion "1.3.0"
+        /process/terminal false
+        /process/user/uid 7
+        /process/user/gid 8
+        /process/user/additionalGids [8,9]
+        /process/args ["/entry","default"]
+        /process/env ["PATH=/bin","HOSTNAME=web-0","LANG=de_DE.UTF-8"]
+        /process/cwd "/srv"
+        /process/capabilities/bounding ["CAP_CHOWN","CAP_DAC_OVERRIDE","CAP_FOWNER","CAP_FSETID","CAP_KILL","CAP_SETGID","CAP_SETUID","CAP_SETPCAP","CAP_NET_BIND_SERVICE","CAP_NET_RAW","CAP_SYS_CHROOT","CAP_MKNOD","CAP_AUDIT_WRITE","CAP_SETFCAP"]
+        /process/capabilities/effective ["CAP_CHOWN","CAP_DAC_OVERRIDE","CAP_FOWNER","CAP_FSETID","CAP_KILL","CAP_SETGID","CAP_SETUID","CAP_SETPCAP","CAP_NET_BIND_SERVICE","CAP_NET_RAW","CAP_SYS_CHROOT","CAP_MKNOD","CAP_AUDIT_WRITE","CAP_SETFCAP"]
+        /process/capabilities/permitted ["CAP_CHOWN","CAP_DAC_OVERRIDE","CAP_FOWNER","CAP_FSETID","CAP_KILL","CAP_SETGID","CAP_SETUID","CAP_SETPCAP","CAP_NET_BIND_SERVICE","CAP_NET_RAW","CAP_SYS_CHROOT","CAP_MKNOD","CAP_AUDIT_WRITE","CAP_SETFCAP"]
+        /process/capabilities/inheritable []
+        /process/capabilities/ambient []
+        /process/noNewPrivileges false
+        /process/oomScoreAdj 0
+        /root {"path":"/run/c/rootfs","readonly":false}
+        /mounts/destination "/proc"
+        /mounts/type "proc"
+        /mounts/source "proc"
+        /mounts/options ["nosuid","noexec","nodev"]
+        /mounts/destination "/dev"
+        /mounts/type "tmpfs"
+        /mounts/source "tmpfs"
+        /mounts/options ["nosuid","strictatime","mode=755","size=65536k"]
+        /mounts/destination "/dev/pts"
+        /mounts/type "devpts"
+        /mounts/source "devpts"
+        /mounts/options ["nosuid","noexec","newinstance","ptmxmode=0666","mode=0620","gid=5"]
+        /mounts/destination "/dev/mqueue"
+        /mounts/type "mqueue"
+        /mounts/source "mqueue"
+        /mounts/options ["nosuid","noexec","nodev"]
+        /mounts/destination "/dev/shm"
+        /mounts/type "bind"
+        /mounts/source "/run/shm"
+        /mounts/options ["rbind","nosuid","noexec","nodev"]
+        /mounts/destination "/sys"
+        /mounts/type "sysfs"
+        /mounts/source "sysfs"
+        /mounts/options ["nosuid","noexec","nodev","ro"]
+        /mounts/destination "/sys/fs/cgroup"
+        /mounts/type "cgroup"
+        /mounts/source "cgroup"
+        /mounts/options ["nosuid","noexec","nodev","relatime","ro"]
+        /mounts/destination "/etc/resolv.conf"
+        /mounts/type "bind"
+        /mounts/source "/run/pod/resolv.conf"
+        /mounts/options ["rbind","rprivate","rw"]
+        /mounts/destination "/etc/hostname"
+        /mounts/type "bind"
+        /mounts/source "/run/pod/hostname"
+        /mounts/options ["rbind","rprivate","rw"]
+        /linux/cgroupsPath "/pods/c"
+        /linux/namespaces {"type":"mount"}
+        /linux/namespaces {"type":"network","path":"/run/ns/net"}
+        /linux/namespaces {"type":"uts","path":"/run/ns/uts"}
+        /linux/namespaces {"type":"ipc","path":"/run/ns/ipc"}
+        /linux/namespaces {"type":"pid","path":"/run/ns/pid"}
+        /linux/namespaces {"type":"cgroup"}
+        /linux/resources/devices {"allow":false,"access":"rwm"}
+        /linux/resources/devices {"allow":true,"type":"c","access":"m"}
+        /linux/resources/devices {"allow":true,"type":"b","access":"m"}
+        /linux/resources/devices {"allow":true,"type":"c","major":1,"minor":3,"access":"rwm"}
+        /linux/resources/devices {"allow":true,"type":"c","major":1,"minor":5,"access":"rwm"}
+        /linux/resources/devices {"allow":true,"type":"c","major":1,"minor":7,"access":"rwm"}
+        /linux/resources/devices {"allow":true,"type":"c","major":5,"minor":0,"access":"rwm"}
+        /linux/resources/devices {"allow":true,"type":"c","major":1,"minor":8,"access":"rwm"}
+        /linux/resources/devices {"allow":true,"type":"c","major":1,"minor":9,"access":"rwm"}
+        /linux/resources/devices {"allow":true,"type":"c","major":5,"minor":2,"access":"rwm"}
+        /linux/resources/devices {"allow":true,"type":"c","major":136,"access":"rwm"}
+        /linux/maskedPaths ["/proc/asound","/proc/acpi","/proc/interrupts","/proc/kcore","/proc/keys","/proc/latency_stats","/proc/timer_list","/proc/timer_stats","/proc/sched_debug","/proc/scsi","/sys/firmware","/sys/devices/virtual/powercap"]
+        /linux/readonlyPaths ["/proc/bus","/proc/fs","/proc/irq","/proc/sys","/proc/sysrq-trigger"]
+        /linux/rootfsPropagation "rprivate"
+        /annotations {"io.kubernetes.cri.container-type":"container","io.kubernetes.cri.container-name":"nginx","io.kubernetes.cri.sandbox-name":"web","io.kubernetes.cri.sandbox-namespace":"default"}
+    "#]],
+    );
 }
 
 #[test]
@@ -223,7 +301,15 @@ fn limits_are_written_as_they_are_given() {
     let mut spec = build(&container);
     assert_eq!(spec["process"]["oomScoreAdj"], -997);
     spec["linux"]["resources"]["devices"].take();
-    check(&spec["linux"]["resources"], &expect![[""]]);
+    check(
+        &spec["linux"]["resources"],
+        &expect![[r#"
+        /devices null
+        /cpu {"shares":512,"quota":50000,"period":100000,"cpus":"0-1"}
+        /memory {"limit":67108864}
+        /unified {"memory.oom.group":"1"}
+    "#]],
+    );
     // Without the right to lower it, it is the lowest that there is.
     let tied = Host { oom_score_adj_min: 0, ..host() };
     assert_eq!(build_in(&pod("web"), &container, &tied)["process"]["oomScoreAdj"], 0);
