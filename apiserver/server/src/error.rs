@@ -7,6 +7,7 @@ use corten_apiserver_store::{Compacted, TxnError};
 
 /// A write to the object `name` failed for another reason than its version.
 pub(crate) fn from_txn(kind: &Kind, name: &str, error: &TxnError) -> Status {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "whatever else it is, it is ours")]
     match error {
         TxnError::Conflict { current: Some(_), .. } => {
             status::conflict(kind, name, status::MODIFIED)
@@ -16,7 +17,6 @@ pub(crate) fn from_txn(kind: &Kind, name: &str, error: &TxnError) -> Status {
             "too many writes wait for the disk, please try again later",
             1,
         ),
-        #[allow(clippy::wildcard_enum_match_arm, reason = "whatever else it is, it is ours")]
         other => status::internal(&other.to_string()),
     }
 }

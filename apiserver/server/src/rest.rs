@@ -214,6 +214,7 @@ async fn serve_subresource(ctx: &Context<'_>) -> Result<Response<Body>, Status> 
         ("scale", "update") => scale::update(ctx).await?,
         ("scale", "patch") => scale::patch(ctx).await?,
         ("binding", "create") => binding::bind(ctx).await?,
+        ("eviction", "create") => delete::evict(ctx).await?,
         ("token", "create") => token::request(ctx)?,
         ("finalize", "update") => finalize::finalize(ctx).await?,
         _ => return Err(status::no_such_resource()),

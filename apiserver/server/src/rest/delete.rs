@@ -11,7 +11,7 @@ use http::{Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Context, Payload, Reply, list, storage};
+use super::{Context, Payload, Reply, list, show, storage};
 use crate::admission::{self, Operation};
 use crate::body::Body;
 use crate::negotiate;
@@ -49,7 +49,11 @@ enum Propagation {
 impl DeleteOptions {
     fn of(ctx: &Context<'_>) -> Result<Self, Status> {
         let body = ctx.decode_type("DeleteOptions")?;
-        let body = body.as_ref().unwrap_or(&Value::Null);
+        Self::read(ctx, body.as_ref().unwrap_or(&Value::Null))
+    }
+
+    /// The options in `body`; the query wins over it.
+    fn read(ctx: &Context<'_>, body: &Value) -> Result<Self, Status> {
         let query = &ctx.info.query;
         let grace_period_seconds = match query.non_empty("gracePeriodSeconds") {
             Some(text) => Some(text.parse().map_err(|_not_a_number| {
@@ -127,6 +131,22 @@ pub(crate) async fn delete(ctx: &Context<'_>) -> Result<Reply, Status> {
             Reply::other(StatusCode::OK, success.to_value())
         }
     })
+}
+
+/// `pods/eviction`: a deletion that disruption budgets could veto; none are served yet.
+pub(crate) async fn evict(ctx: &Context<'_>) -> Result<Reply, Status> {
+    let decoded = ctx.decode_as(ctx.subresource_kind()?)?;
+    let own = meta::name(&decoded.object);
+    if !own.is_empty() && own != ctx.resource.name {
+        return Err(status::bad_request("name in URL does not match name in Eviction object"));
+    }
+    let options = decoded.object.get("deleteOptions").unwrap_or(&Value::Null);
+    let options = DeleteOptions::read(ctx, options)?;
+    let deletion = Deletion { api: ctx.api, user: ctx.user, kind: ctx.kind, options: &options };
+    deletion.run(&ctx.resource.namespace, &ctx.resource.name).await?;
+    let mut reply = show::success(StatusCode::CREATED);
+    reply.warnings = decoded.warnings;
+    Ok(reply)
 }
 
 /// `deletecollection`: every object that the request's selectors pick.
