@@ -48,11 +48,11 @@ impl Strategy for Secret {
             }
         };
         match object.text("/type") {
-            "kubernetes.io/service-account-token" => {
-                if meta::annotation(object, SERVICE_ACCOUNT_NAME).unwrap_or_default().is_empty() {
-                    let path = FieldPath::new("metadata").child("annotations");
-                    errors.push(FieldError::required(&path.key(SERVICE_ACCOUNT_NAME), ""));
-                }
+            "kubernetes.io/service-account-token"
+                if meta::annotation(object, SERVICE_ACCOUNT_NAME).is_none_or(str::is_empty) =>
+            {
+                let path = FieldPath::new("metadata").child("annotations");
+                errors.push(FieldError::required(&path.key(SERVICE_ACCOUNT_NAME), ""));
             }
             "kubernetes.io/dockercfg" => registry_logins(data, ".dockercfg", &path, &mut errors),
             "kubernetes.io/dockerconfigjson" => {

@@ -119,3 +119,6 @@ fn port(port: &Port) -> EndpointPort {
         app_protocol: port.app_protocol.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use crate::file::open_dir;
 use crate::hierarchy::Hierarchy;
-use crate::{Cgroup, Error};
+use crate::{Cgroup, CgroupPath, Error, Hierarchies};
 
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Cgroups removed in one go, in one hierarchy; a container with a delegated subtree may make many.
@@ -31,15 +31,22 @@ impl Cgroup {
     /// # Errors
     /// [`Error::Busy`] when processes are left; what else the kernel says.
     pub fn remove(self) -> Result<(), Error> {
+        Self::remove_at(self.hierarchies(), self.path())
+    }
+
+    /// As [`Cgroup::remove`], for a cgroup that may be missing in some hierarchies, or in all.
+    ///
+    /// # Errors
+    /// As [`Cgroup::remove`].
+    pub fn remove_at(hierarchies: &Hierarchies, path: &CgroupPath) -> Result<(), Error> {
         let start = Instant::now();
         let mut pause = Duration::from_micros(500);
         loop {
-            match self.try_remove()? {
+            match try_remove(hierarchies, path)? {
                 Removal::Done => return Ok(()),
                 Removal::Busy if start.elapsed() > REMOVE_TIMEOUT => {
-                    let first = self.handles().first();
                     return Err(Error::Busy {
-                        path: first.map(|files| files.path().to_owned()).unwrap_or_default(),
+                        path: path.as_str().into(),
                         waited_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
                     });
                 }
@@ -56,20 +63,24 @@ impl Cgroup {
     /// # Errors
     /// What the kernel says, `EBUSY` apart.
     pub fn try_remove(&self) -> Result<Removal, Error> {
-        if self.path().is_root() {
-            return Err(Error::InvalidPath {
-                path: self.path().to_string(),
-                reason: "the root cgroup cannot be removed",
-            });
-        }
-        let mut outcome = Removal::Done;
-        for hierarchy in self.hierarchies().all() {
-            if remove_in(hierarchy, self.path().relative())? == Removal::Busy {
-                outcome = Removal::Busy;
-            }
-        }
-        Ok(outcome)
+        try_remove(self.hierarchies(), self.path())
     }
+}
+
+fn try_remove(hierarchies: &Hierarchies, path: &CgroupPath) -> Result<Removal, Error> {
+    if path.is_root() {
+        return Err(Error::InvalidPath {
+            path: path.to_string(),
+            reason: "the root cgroup cannot be removed",
+        });
+    }
+    let mut outcome = Removal::Done;
+    for hierarchy in hierarchies.all() {
+        if remove_in(hierarchy, path.relative())? == Removal::Busy {
+            outcome = Removal::Busy;
+        }
+    }
+    Ok(outcome)
 }
 
 fn remove_in(hierarchy: &Hierarchy, relative: &str) -> Result<Removal, Error> {

@@ -255,6 +255,7 @@ fn removal_takes_all_below_and_waits_for_the_dying() {
     f.group.remove().unwrap();
     reaper.join().unwrap();
     Cgroup::open(&f.hierarchies, &path).unwrap_err();
+    Cgroup::remove_at(&f.hierarchies, &path).expect("what is gone already is fine");
     for (mount, _version) in f.hierarchies.mounts() {
         assert!(!mount.join(&path.as_str()[1..]).exists(), "{}", mount.display());
     }

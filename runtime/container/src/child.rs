@@ -9,6 +9,7 @@ mod process;
 mod report;
 mod rootfs;
 
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -20,6 +21,9 @@ use rustix::process::DumpableBehavior;
 
 use report::{At as _, Failure, Outcome, Step};
 pub(crate) use report::{Message, RECORD_BYTES_MAX, parse};
+
+/// The step of looking for the program, as failures name it.
+pub(crate) const PROGRAM: &str = Step::Program.name();
 
 use crate::plan::{Plan, Process};
 
@@ -46,8 +50,8 @@ pub(crate) enum Streams<'a> {
 #[derive(Debug)]
 pub(crate) struct Common<'a> {
     pub(crate) process: &'a Process,
-    /// The child's end of the socket to its parent.
-    pub(crate) sync: BorrowedFd<'a>,
+    /// The child's end of the socket to its parent; it moves once, in the child.
+    pub(crate) sync: Cell<BorrowedFd<'a>>,
     pub(crate) gate: Gate<'a>,
     pub(crate) streams: Streams<'a>,
     pub(crate) keyring: Option<&'a CStr>,
@@ -81,7 +85,7 @@ pub(crate) struct Prepared {
 pub(crate) fn run_init(common: &Common<'_>, plan: &Plan, prepared: &Prepared) -> i32 {
     match init(common, plan, prepared) {
         Ok(never) => match never {},
-        Err(failure) => failure.tell(common.sync),
+        Err(failure) => failure.tell(common.sync.get()),
     }
 }
 
@@ -93,7 +97,7 @@ pub(crate) fn run_exec(
 ) -> i32 {
     match exec(common, container, namespaces) {
         Ok(never) => match never {},
-        Err(failure) => failure.tell(common.sync),
+        Err(failure) => failure.tell(common.sync.get()),
     }
 }
 
@@ -102,7 +106,7 @@ fn init<'a>(
     plan: &'a Plan,
     prepared: &'a Prepared,
 ) -> Outcome<'a, std::convert::Infallible> {
-    begin(common.sync)?;
+    begin(common.sync.get())?;
     // The cgroup namespace's root is where its maker is, so it is made once the parent has put this
     // process into its cgroup.
     if plan.namespaces.new.contains(Namespaces::CGROUP) {
@@ -149,7 +153,7 @@ fn exec<'a>(
     container: BorrowedFd<'_>,
     namespaces: Namespaces,
 ) -> Outcome<'a, std::convert::Infallible> {
-    begin(common.sync)?;
+    begin(common.sync.get())?;
     ns::enter_of(container, namespaces).at(Step::Setns, b"of the container")?;
     if namespaces.contains(Namespaces::USER) {
         process::become_root()?;

@@ -75,7 +75,7 @@ pub enum StateError {
 
 /// What the child said before it ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{step} {object:?}")]
+#[error("{}", self.describe())]
 pub struct ChildFailure {
     /// What it was doing, such as `mount`.
     pub step: &'static str,
@@ -84,6 +84,20 @@ pub struct ChildFailure {
     /// What the kernel answered.
     #[source]
     pub errno: Errno,
+}
+
+impl ChildFailure {
+    /// A program that is not there is told in the words that engines and their users know.
+    fn describe(&self) -> String {
+        let Self { step, object, errno } = self;
+        if *step != crate::child::PROGRAM {
+            return format!("{step} {object:?}");
+        }
+        if *errno == Errno::NOENT && !object.contains('/') {
+            return format!("exec: {object:?}: executable file not found in $PATH");
+        }
+        format!("exec: {object:?}")
+    }
 }
 
 /// A process that could not be made; nothing of it is left.

@@ -8,6 +8,7 @@ mod prepare;
 mod sync;
 mod undo;
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use corten_sys_linux::clone::{CloneArgs, Cloned, Namespaces, clone3};
@@ -115,7 +116,7 @@ pub fn create(
     let (streams, console) = split(stdio);
     let common = Common {
         process: &plan.process,
-        sync: sync.child.as_fd(),
+        sync: Cell::new(sync.child.as_fd()),
         gate: match &gate {
             OpenGate::Fifo(fd) => Gate::Fifo(fd.as_fd()),
             OpenGate::Socket(fd) => Gate::Socket(fd.as_fd()),

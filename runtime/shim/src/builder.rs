@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use corten_api_oci::{Bundle, parse_process};
-use corten_runtime_cgroup::{Cgroup, Error as CgroupError};
+use corten_runtime_cgroup::{Cgroup, CgroupPath, Error as CgroupError};
 use corten_runtime_container::{
     Console, ContainerId, CreateError, Created, ExecOptions, LifecycleError, Parenthood, Plan,
     PlanOptions, StartGate, StateDir, StateError, Stdio, parse_failure,
@@ -90,6 +90,25 @@ pub(crate) fn delete(state_dir: &Path, id: &str) -> Result<(), Fault> {
     let (states, id) = open(state_dir, id)?;
     corten_runtime_container::delete(&states, &id, true)
         .map_err(|error| lifecycle_fault("delete", &id, &error))
+}
+
+/// The containers whose cgroups are below `parent`.
+pub(crate) fn containers_below(
+    state_dir: &Path,
+    parent: &CgroupPath,
+) -> Result<Vec<String>, Fault> {
+    if !state_dir.exists() {
+        return Ok(Vec::new());
+    }
+    let failed = |error| internal("list", state_dir.display().to_string(), &error);
+    let states = StateDir::open(state_dir).map_err(failed)?.list().map_err(failed)?;
+    Ok(states
+        .into_iter()
+        .filter(|state| {
+            CgroupPath::new(&state.cgroup_path).is_ok_and(|path| parent.contains(&path))
+        })
+        .map(|state| state.id)
+        .collect())
 }
 
 /// Lets a made container's program start. What comes of it comes through the gate: its end when the

@@ -7,7 +7,7 @@ use corten_runtime_cgroup::OomWatch;
 use corten_sys_linux::pidfd::Pidfd;
 
 use crate::crilog::{LineCutter, LogFile};
-use crate::poller::Token;
+use crate::poller::{DeadlineKey, Token};
 use crate::protocol::{ContainerState, ContainerStatus, EXECS_KEPT_MAX, Exited};
 
 /// Who is to be answered: a connection and the id of its request.
@@ -93,6 +93,8 @@ pub(crate) struct Exec {
     pub(crate) number: u64,
     pub(crate) life: Life,
     pub(crate) timed_out: bool,
+    /// When its time is up.
+    pub(crate) timer: Option<DeadlineKey>,
     pub(crate) terminal: Option<OwnedFd>,
     pub(crate) waiters: Vec<Asker>,
 }
@@ -173,7 +175,14 @@ mod tests {
             Exited { code: 0, signal: None, at_ns: 0, oom_killed: false, timed_out: false };
         for number in 0..200_u64 {
             let life = if number == 0 { Life::Making } else { Life::Ended(exited) };
-            let exec = Exec { number, life, timed_out: false, terminal: None, waiters: Vec::new() };
+            let exec = Exec {
+                number,
+                life,
+                timed_out: false,
+                timer: None,
+                terminal: None,
+                waiters: Vec::new(),
+            };
             container.execs.insert(format!("e{number}"), exec);
             container.trim_execs();
         }

@@ -12,6 +12,7 @@
 //! Privileges: root, in the host's namespaces.
 
 mod builder;
+mod cleanup;
 mod connection;
 mod container;
 mod crilog;

@@ -86,10 +86,13 @@ impl Poller {
     }
 }
 
+/// Names a deadline.
+pub(crate) type DeadlineKey = (Instant, u64);
+
 /// Things to do at a time.
 #[derive(Debug)]
 pub(crate) struct Deadlines<T> {
-    by_time: BTreeMap<(Instant, u64), T>,
+    by_time: BTreeMap<DeadlineKey, T>,
     next: u64,
 }
 
@@ -100,9 +103,17 @@ impl<T> Default for Deadlines<T> {
 }
 
 impl<T> Deadlines<T> {
-    pub(crate) fn add(&mut self, at: Instant, what: T) {
-        self.by_time.insert((at, self.next), what);
+    /// Gives the key to [`Deadlines::cancel`].
+    pub(crate) fn add(&mut self, at: Instant, what: T) -> DeadlineKey {
+        let key = (at, self.next);
+        self.by_time.insert(key, what);
         self.next += 1;
+        key
+    }
+
+    /// One that is past, or cancelled, is fine.
+    pub(crate) fn cancel(&mut self, key: DeadlineKey) {
+        self.by_time.remove(&key);
     }
 
     /// How long until the first.
@@ -129,7 +140,10 @@ mod tests {
         assert_eq!(deadlines.timeout(start), None);
         deadlines.add(start + Duration::from_secs(2), "late");
         deadlines.add(start + Duration::from_secs(1), "early");
+        let key = deadlines.add(start + Duration::from_secs(1), "never");
         deadlines.add(start + Duration::from_secs(1), "as early");
+        deadlines.cancel(key);
+        deadlines.cancel(key);
         assert_eq!(deadlines.timeout(start), Some(Duration::from_secs(1)));
         assert_eq!(deadlines.pop_due(start), None);
         let later = start + Duration::from_secs(1);

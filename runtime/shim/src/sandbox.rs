@@ -60,6 +60,25 @@ impl Sandbox {
         }
     }
 
+    /// What a shim that was killed has left, to be torn down.
+    pub(crate) fn left_behind(dir: &Path, spec: &SandboxSpec) -> Result<Self, Fault> {
+        check(spec)?;
+        let hierarchies = Hierarchies::probe()
+            .map_err(|error| internal("probe cgroups", "/proc/self/mountinfo", &error))?;
+        let kinds = [Kind::Net, Kind::Ipc, Kind::Uts, Kind::Pid];
+        let pins = kinds.iter().map(|kind| spec.ns_dir.join(kind.name()));
+        let shm = dir.join("shm");
+        Ok(Self {
+            hierarchies,
+            leaf: Some(leaf_of(spec)?),
+            pins: pins.filter(|pin| pin.exists()).collect(),
+            ns_dir: spec.ns_dir.clone(),
+            made_ns_dir: spec.ns_dir.exists(),
+            shm: shm.exists().then_some(shm),
+            reaper: None,
+        })
+    }
+
     fn fill(&mut self, dir: &Path, spec: &SandboxSpec) -> Result<(), Fault> {
         self.join_leaf(spec)?;
         match std::fs::create_dir_all(&spec.ns_dir) {
@@ -82,9 +101,7 @@ impl Sandbox {
         let failed = |step: &str, error: corten_runtime_cgroup::Error| {
             internal(step, spec.cgroup_parent.as_str(), &error)
         };
-        let leaf = CgroupPath::new(&spec.cgroup_parent)
-            .and_then(|parent| parent.join(&format!("shim-{}", spec.sandbox_id)))
-            .map_err(|error| failed("check cgroup_parent", error))?;
+        let leaf = leaf_of(spec)?;
         self.leaf = Some(leaf.clone());
         let group = Cgroup::create(&self.hierarchies, &leaf)
             .map_err(|error| failed("make the shim's cgroup", error))?;
@@ -206,8 +223,10 @@ impl Sandbox {
             faults.push(io("rmdir", &self.ns_dir, &error));
         }
         if let Some(shm) = self.shm.take() {
-            if let Err(cause) = mount::detach(&shm) {
-                faults.push(errno("unmount", shm.display().to_string(), cause));
+            match mount::detach(&shm) {
+                // EINVAL: nothing is mounted there.
+                Ok(()) | Err(Errno::INVAL) => {}
+                Err(cause) => faults.push(errno("unmount", shm.display().to_string(), cause)),
             }
             if let Err(error) = std::fs::remove_dir(&shm) {
                 faults.push(io("rmdir", &shm, &error));
@@ -222,15 +241,31 @@ impl Sandbox {
     }
 }
 
-/// A process cannot remove the cgroup that it is in; the root always takes it for its last moments.
+fn leaf_of(spec: &SandboxSpec) -> Result<CgroupPath, Fault> {
+    CgroupPath::new(&spec.cgroup_parent)
+        .and_then(|parent| parent.join(&format!("shim-{}", spec.sandbox_id)))
+        .map_err(|error| invalid("check", "cgroup_parent", crate::fault::chain(&error)))
+}
+
+/// Removes the shim's cgroup, with what a killed shim has left in it. A process cannot remove the
+/// cgroup that it is in; the root always takes it for its last moments.
 fn leave(hierarchies: &Hierarchies, leaf: &CgroupPath) -> Result<(), corten_runtime_cgroup::Error> {
-    let root = CgroupPath::new("/")?;
-    Cgroup::open(hierarchies, &root)?.add_self()?;
-    match Cgroup::open(hierarchies, leaf) {
-        Ok(group) => group.remove(),
-        Err(error) if error.errno() == Some(rustix::io::Errno::NOENT) => Ok(()),
-        Err(error) => Err(error),
+    let group = match Cgroup::open(hierarchies, leaf) {
+        Ok(group) => group,
+        // Made in part, or not at all.
+        Err(error) if error.errno() == Some(Errno::NOENT) => {
+            return Cgroup::remove_at(hierarchies, leaf);
+        }
+        Err(error) => return Err(error),
+    };
+    if group.pids()?.contains(&rustix::process::getpid()) {
+        let root = CgroupPath::new("/")?;
+        Cgroup::open(hierarchies, &root)?.add_self()?;
     }
+    if !group.pids()?.is_empty() {
+        group.kill()?;
+    }
+    group.remove()
 }
 
 /// Refuses what cannot be done before anything is.

@@ -10,6 +10,7 @@ use corten_sys_linux::clone::{Forked, fork};
 use corten_sys_linux::signal;
 use rustix::fs::{CWD, Mode, OFlags};
 
+use crate::cleanup::clean_up;
 use crate::fault::{errno, internal, invalid, io, sys};
 use crate::protocol::{Fault, Ready, SANDBOX_SPEC, SandboxSpec, Startup};
 use crate::shim::Shim;
@@ -19,9 +20,10 @@ const SPEC_BYTES_MAX: u64 = 1 << 20;
 /// What the OOM killer should take last; it needs CAP_SYS_RESOURCE.
 const OOM_SCORE_ADJ: &str = "-998";
 
-/// `corten-run shim --dir DIR`: `args` are those after `shim`.
+/// `corten-run shim --dir DIR [--cleanup]`: `args` are those after `shim`.
 ///
-/// The process forks and returns at once; the child is the shim. It writes one line of JSON, a
+/// With `--cleanup` it ends and removes, in the foreground, what a shim that was killed has left;
+/// a failure is one line of JSON, a [`Startup::Failed`]. Without it the process forks and returns at once; the child is the shim. It writes one line of JSON, a
 /// [`Startup`], to the standard output that it inherited, and closes it.
 #[must_use]
 pub fn main(args: &[OsString]) -> ExitCode {
@@ -35,8 +37,11 @@ pub fn main(args: &[OsString]) -> ExitCode {
 }
 
 fn launch(args: &[OsString]) -> Result<ExitCode, Fault> {
-    let dir = parse(args)?;
+    let (dir, cleanup) = parse(args)?;
     let spec = read_spec(&dir)?;
+    if cleanup {
+        return clean_up(&dir, &spec).map(|()| ExitCode::SUCCESS);
+    }
     // Whatever the client ignored or blocked is not for the shim or its containers.
     signal::reset_for_exec();
     match fork().map_err(|error| sys("fork", &error))? {
@@ -60,18 +65,21 @@ fn launch(args: &[OsString]) -> Result<ExitCode, Fault> {
     }
 }
 
-fn parse(args: &[OsString]) -> Result<PathBuf, Fault> {
-    let usage = "use: corten-run shim --dir DIR";
-    match args {
-        [flag, dir] if flag == "--dir" => {
-            let dir = PathBuf::from(dir);
-            if dir.is_absolute() {
-                Ok(dir)
-            } else {
-                Err(invalid("parse", "--dir", "is not absolute"))
-            }
+/// The folder, and whether it is to be cleaned up.
+fn parse(args: &[OsString]) -> Result<(PathBuf, bool), Fault> {
+    let (dir, cleanup) = match args {
+        [flag, dir] if flag == "--dir" => (dir, false),
+        [flag, dir, cleanup] if flag == "--dir" && cleanup == "--cleanup" => (dir, true),
+        _ => {
+            let usage = "use: corten-run shim --dir DIR [--cleanup]";
+            return Err(invalid("parse", "arguments", usage));
         }
-        _ => Err(invalid("parse", "arguments", usage)),
+    };
+    let dir = PathBuf::from(dir);
+    if dir.is_absolute() {
+        Ok((dir, cleanup))
+    } else {
+        Err(invalid("parse", "--dir", "is not absolute"))
     }
 }
 
@@ -132,7 +140,9 @@ mod tests {
     #[test]
     fn arguments_are_strict() {
         let args = |list: &[&str]| list.iter().map(OsString::from).collect::<Vec<_>>();
-        assert_eq!(parse(&args(&["--dir", "/run/x"])).unwrap(), Path::new("/run/x"));
+        let dir = || PathBuf::from("/run/x");
+        assert_eq!(parse(&args(&["--dir", "/run/x"])).unwrap(), (dir(), false));
+        assert_eq!(parse(&args(&["--dir", "/run/x", "--cleanup"])).unwrap(), (dir(), true));
         for wrong in [&[][..], &["--dir"], &["--dir", "x"], &["--dir", "/x", "y"], &["/x"]] {
             parse(&args(wrong)).unwrap_err();
         }

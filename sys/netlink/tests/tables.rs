@@ -169,7 +169,7 @@ fn add_others(batch: &mut Batch, table: &Table) {
                 operator: Operator::Equal,
                 value: vec![0, 80],
             },
-            Expression::Reject(Rejection::PortUnreachable),
+            Expression::Reject(Rejection::Ipv4PortUnreachable),
         ],
         None,
     );

@@ -5,6 +5,7 @@ use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
+use corten_sys_linux::exec::exit_now;
 use corten_sys_linux::path::{Leaf, cwd_is_inside_root};
 use corten_sys_linux::rustix::io::Errno;
 use corten_sys_linux::{caps, fd, keyring, mount, pty, seccomp, signal};
@@ -55,17 +56,34 @@ pub(super) fn open_terminal_in<'a>(
         return Err(Failure::new(Step::Terminal, PTMX, Errno::MSGSIZE));
     }
     let record = [std::io::IoSlice::new(&[TERMINAL])];
-    sendmsg(common.sync, &record, &mut control, SendFlags::NOSIGNAL).at(Step::Terminal, PTMX)?;
+    sendmsg(common.sync.get(), &record, &mut control, SendFlags::NOSIGNAL)
+        .at(Step::Terminal, PTMX)?;
     Ok(pty.peer)
 }
 
 /// From a container that is set up to its program.
+///
+/// Once descriptors have been closed by number, this never returns: the handles of the frames above
+/// would close numbers that are no longer theirs.
 pub(super) fn finish<'a>(
     common: &'a Common<'_>,
     terminal: Option<&OwnedFd>,
 ) -> Outcome<'a, Infallible> {
-    let process = common.process;
     streams(common, terminal)?;
+    let status = match narrow(common).and_then(|gate| prepare(common, gate)) {
+        Ok((gate, program)) => run(common, gate, program),
+        Err(failure) => failure.tell(common.sync.get()),
+    };
+    exit_now(status)
+}
+
+/// The process itself: keyring, limits, credentials, directory, program. Tells the parent that it is
+/// ready.
+fn prepare<'a>(
+    common: &'a Common<'_>,
+    gate: BorrowedFd<'static>,
+) -> Outcome<'a, (BorrowedFd<'static>, &'a CStr)> {
+    let process = common.process;
     if let Some(name) = common.keyring {
         match keyring::join_session(name) {
             // A kernel without keys has nothing to leak.
@@ -83,8 +101,9 @@ pub(super) fn finish<'a>(
         return Err(Failure::new(Step::CwdOutside, cwd, Errno::PERM));
     }
     let program = find_program(process)?;
-    rustix::net::send(common.sync, &[READY], SendFlags::NOSIGNAL).at(Step::Wait, b"parent")?;
-    run(common, program)
+    rustix::net::send(common.sync.get(), &[READY], SendFlags::NOSIGNAL)
+        .at(Step::Wait, b"parent")?;
+    Ok((gate, program))
 }
 
 /// The descriptors 0, 1 and 2, belonging to the container's user: else it could not open
@@ -169,36 +188,57 @@ fn find_program(process: &Process) -> Outcome<'_, &CStr> {
     Err(Failure::new(Step::Program, name, worst))
 }
 
-/// Closes everything, waits at the gate, executes. From here on only the gate (or, without one, the
-/// parent) can be told of a failure.
-fn run<'a>(common: &'a Common<'_>, program: &'a CStr) -> Outcome<'a, Infallible> {
-    let kept = match common.gate {
-        Gate::Open => common.sync,
+/// Closes every descriptor but the streams, those that the caller preserves, the gate and the
+/// socket to the parent; returns the gate, or the socket where there is none.
+///
+/// Now, and not only at exec: a working directory may be asked for by a descriptor's number
+/// (CVE-2024-21626), and nobody shall wait for the end of a pipe that a process at its gate happens
+/// to hold.
+fn narrow<'a>(common: &Common<'_>) -> Outcome<'a, BorrowedFd<'static>> {
+    let number = |offset: u32| {
+        let number = 3_u32.checked_add(common.process.preserve_fds)?.checked_add(offset)?;
+        i32::try_from(number).ok()
+    };
+    let (Some(first), Some(second), Some(rest)) = (number(0), number(1), number(2)) else {
+        return Err(Failure::new(Step::CloseFds, b"", Errno::MFILE));
+    };
+    let sync = common.sync.get();
+    let gate = match common.gate {
+        Gate::Open => sync,
         Gate::Fifo(fd) | Gate::Socket(fd) => fd,
     };
-    // Every other descriptor goes now, while the process waits, and not only at exec: none of the
-    // host's directories may be reached from here (CVE-2024-21626), and nobody shall wait for the
-    // end of a pipe that this process happens to hold.
-    let slot = 3_u32.saturating_add(common.process.preserve_fds);
-    let slot_raw = i32::try_from(slot).or(Err(Errno::MFILE)).at(Step::CloseFds, b"")?;
-    if kept.as_raw_fd() != slot_raw {
-        fd::place_at(kept, slot_raw).at(Step::CloseFds, b"")?;
+    // Out of the way first: each may sit where the other shall go.
+    let close = |result: rustix::io::Result<()>| result.at(Step::CloseFds, b"");
+    {
+        let gate = rustix::io::fcntl_dupfd_cloexec(gate, rest).at(Step::CloseFds, b"")?;
+        let sync = rustix::io::fcntl_dupfd_cloexec(sync, rest).at(Step::CloseFds, b"")?;
+        close(fd::place_at(gate.as_fd(), first))?;
+        close(fd::place_at(sync.as_fd(), second))?;
     }
-    fd::close_from(slot.saturating_add(1)).at(Step::CloseFds, b"")?;
-    fd::close_range_cloexec(slot).at(Step::CloseFds, b"")?;
-    let Ok(kept) = fd::borrow_inherited(slot_raw) else {
-        return Err(Failure::new(Step::CloseFds, b"", Errno::BADF));
-    };
-    let failure = match wait(common.gate, kept) {
+    let placed = |number| fd::borrow_inherited(number).at(Step::CloseFds, b"");
+    common.sync.set(placed(second)?);
+    close(fd::close_range_cloexec(first.unsigned_abs()))?;
+    close(fd::close_from(rest.unsigned_abs()))?;
+    placed(first)
+}
+
+/// Waits at the gate, executes; returns the status to end with. Only the gate (or, without one, the
+/// parent) can be told of a failure.
+fn run(common: &Common<'_>, gate: BorrowedFd<'static>, program: &CStr) -> i32 {
+    // The parent's socket comes right after the gate. Without a gate it is in both places, and the
+    // parent waits for the end of both.
+    let after = gate.as_raw_fd().unsigned_abs().saturating_add(1);
+    let failure = match fd::close_from(after)
+        .at(Step::CloseFds, b"")
+        .and_then(|()| wait(common.gate, gate))
+    {
         Ok(()) => execute(common, program),
         Err(failure) => failure,
     };
-    // The parent's socket is closed (unless it is the gate), so the caller must not tell it again.
-    let status = match common.gate {
-        Gate::Open | Gate::Socket(_) => failure.tell(kept),
+    match common.gate {
+        Gate::Open | Gate::Socket(_) => failure.tell(gate),
         Gate::Fifo(_) => failure.print(),
-    };
-    corten_sys_linux::exec::exit_now(status)
+    }
 }
 
 fn wait<'a>(gate: Gate<'_>, kept: BorrowedFd<'_>) -> Outcome<'a, ()> {

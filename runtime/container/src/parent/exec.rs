@@ -1,5 +1,6 @@
 //! One more process in a container that runs.
 
+use std::cell::Cell;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
@@ -64,7 +65,7 @@ pub fn exec(
     let (streams, console) = split(stdio);
     let common = Common {
         process: &process,
-        sync: sync.child.as_fd(),
+        sync: Cell::new(sync.child.as_fd()),
         gate: Gate::Open,
         streams: streams.borrow(),
         keyring: None,

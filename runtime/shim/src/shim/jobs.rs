@@ -15,7 +15,7 @@ use crate::builder::{self, Made};
 use crate::container::{Asker, Life, Output, Process};
 use crate::crilog::{LineCutter, Stream};
 use crate::fault::{errno, internal, invalid, sys};
-use crate::poller::{READ, Token};
+use crate::poller::{DeadlineKey, READ, Token};
 use crate::protocol::{Answer, Fault};
 use crate::sandbox::pair;
 
@@ -31,6 +31,7 @@ pub(super) struct Job {
     socket: OwnedFd,
     pub(super) pid: i32,
     child: Pidfd,
+    timeout: DeadlineKey,
 }
 
 impl Job {
@@ -94,8 +95,8 @@ impl Shim {
         let pid = child.pid.as_raw_nonzero().get();
         let child = Pidfd::from(child.pidfd);
         let token = self.watch(&child, READ, Source::Job)?;
-        self.jobs.insert(token, Job { kind, asker, socket: ours, pid, child });
-        self.deadlines.add(Instant::now() + JOB_TIMEOUT, Due::JobTimeout { token });
+        let timeout = self.deadlines.add(Instant::now() + JOB_TIMEOUT, Due::JobTimeout { token });
+        self.jobs.insert(token, Job { kind, asker, socket: ours, pid, child, timeout });
         Ok(())
     }
 
@@ -120,6 +121,7 @@ impl Shim {
     pub(super) fn on_job_end(&mut self, token: Token) {
         let Some(job) = self.jobs.remove(&token) else { return };
         self.unwatch(&job.child, token);
+        self.deadlines.cancel(job.timeout);
         let outcome = receive_report(&job);
         if let Ok(Some(made)) = &outcome {
             for warning in &made.warnings {
@@ -206,19 +208,20 @@ impl Shim {
             });
         let exec = self.containers.get_mut(id).and_then(|one| one.execs.get_mut(exec_id));
         let (result, fds) = match (made, exec) {
-            (Ok((made, token)), Some(exec)) => {
-                let number = exec.number;
-                exec.life = Life::Alive(Process { pid: made.pid, pidfd: made.pidfd, token });
+            (Ok((made, token)), Some(exec_process)) => {
+                let number = exec_process.number;
+                exec_process.life =
+                    Life::Alive(Process { pid: made.pid, pidfd: made.pidfd, token });
                 let mut fds = Vec::new();
                 if let Some(master) = made.terminal {
                     // Shared with the client; without a copy here, only its size cannot be set.
-                    exec.terminal = rustix::io::fcntl_dupfd_cloexec(&master, 3).ok();
+                    exec_process.terminal = rustix::io::fcntl_dupfd_cloexec(&master, 3).ok();
                     fds.push(master);
                 }
                 if let Some(timeout) = timeout {
                     let (container, exec) = (id.to_owned(), exec_id.to_owned());
                     let due = Due::ExecTimeout { container, exec, number };
-                    self.deadlines.add(Instant::now() + timeout, due);
+                    exec_process.timer = Some(self.deadlines.add(Instant::now() + timeout, due));
                 }
                 let count = u8::try_from(fds.len()).unwrap_or(0);
                 (Ok(Answer::Created { pid: made.pid, fds: count }), fds)

@@ -33,7 +33,7 @@ impl Shim {
             }
         };
         let at_ns = now_ns();
-        self.finish_start(id);
+        self.finish_start(id, true);
         // Without a pid namespace of its own a container leaves processes behind.
         self.kill_cgroup(id);
         self.check_oom(id);
@@ -85,6 +85,9 @@ impl Shim {
             return;
         };
         exec.terminal = None;
+        if let Some(timer) = exec.timer.take() {
+            self.deadlines.cancel(timer);
+        }
         let waiters = std::mem::take(&mut exec.waiters);
         container.trim_execs();
         self.unwatch(&process.pidfd, process.token);
@@ -116,15 +119,22 @@ impl Shim {
     /// The gate of a container that was told to start: closed when its program runs, else what went
     /// wrong comes through it.
     pub(super) fn on_gate(&mut self, id: &str) {
-        self.finish_start(id);
+        self.finish_start(id, false);
     }
 
-    fn finish_start(&mut self, id: &str) {
+    /// `last`: there is nothing to wait for any more.
+    fn finish_start(&mut self, id: &str, last: bool) {
         let Some(container) = self.containers.get_mut(id) else { return };
+        let (Some(Starting { .. }), Some(gate)) = (&container.starting, &container.gate) else {
+            return;
+        };
+        let mut message = vec![0; 4096];
+        let received = fdpass::receive(gate, &mut message);
+        if !last && received.as_ref().is_err_and(|error| error.errno == Errno::AGAIN) {
+            return;
+        }
         let Some(Starting { asker, token }) = container.starting.take() else { return };
         let Some(gate) = container.gate.take() else { return };
-        let mut message = vec![0; 4096];
-        let received = fdpass::receive(&gate, &mut message);
         let result = match received {
             Ok(received) if received.bytes == 0 => {
                 let at_ns = now_ns();
@@ -170,11 +180,11 @@ impl Shim {
             if known.contains(&pid) {
                 continue;
             }
-            // Only if it has ended; ECHILD cannot be, as it was listed and nobody else reaps.
-            drop(rustix::process::waitpid(
-                rustix::process::Pid::from_raw(pid),
-                rustix::process::WaitOptions::NOHANG,
-            ));
+            let Some(stray) = rustix::process::Pid::from_raw(pid) else { continue };
+            // Only if it has ended; how does not matter to anybody.
+            match rustix::process::waitpid(Some(stray), rustix::process::WaitOptions::NOHANG) {
+                Ok(_) | Err(_) => {}
+            }
         }
     }
 

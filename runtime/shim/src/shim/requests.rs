@@ -23,6 +23,10 @@ const SIGKILL: i32 = 9;
 const CONTAINERS_MAX: usize = 512;
 /// Processes executed at a time in one container.
 const EXECS_ALIVE_MAX: usize = 256;
+/// Requests that wait for one process.
+const WAITERS_MAX: usize = 1024;
+/// An exec's longest time; more is as good as none.
+const EXEC_TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What [`Op::Create`] says.
 struct CreateOptions {
@@ -48,7 +52,9 @@ impl Shim {
             }
             Op::Start { container_id } => self.start_container(asker, &container_id).map(|()| None),
             Op::Exec { container_id, exec_id, process, stdio, timeout_ms } => {
-                let timeout = timeout_ms.map(Duration::from_millis);
+                let timeout = timeout_ms
+                    .map(Duration::from_millis)
+                    .map(|timeout| timeout.min(EXEC_TIMEOUT_MAX));
                 self.exec(asker, (&container_id, &exec_id), process, (stdio, fds), timeout)
                     .map(|()| None)
             }
@@ -114,6 +120,7 @@ impl Shim {
             self.streams(&mut container, options.stdin, options.stdin_once)?
         };
         let (gate, theirs) = pair()?;
+        set_nonblocking(&gate)?;
         container.gate = Some(gate);
         self.containers.insert(id.to_owned(), container);
         let (state_dir, name) = (self.spec.state_dir.clone(), id.to_owned());
@@ -246,6 +253,7 @@ impl Shim {
             number,
             life: Life::Making,
             timed_out: false,
+            timer: None,
             terminal: None,
             waiters: Vec::new(),
         };
@@ -328,6 +336,9 @@ impl Shim {
         };
         if let Life::Ended(exited) = life {
             return Ok(Some(Answer::Exited(*exited)));
+        }
+        if waiters.len() >= WAITERS_MAX {
+            return Err(wrong_state("wait", exec_id.unwrap_or(id), "too many wait for it already"));
         }
         waiters.push(asker);
         Ok(None)

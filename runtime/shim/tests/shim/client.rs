@@ -15,8 +15,8 @@ use corten_runtime_shim::protocol::{
 use corten_sys_linux::fdpass;
 use corten_tests_harness::TempCgroup;
 
-/// Everything here comes within this, or not at all.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Everything here comes within this, or not at all; emulated machines are slow.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
@@ -75,6 +75,11 @@ impl Pod {
         assert!(lines.next().is_none(), "one line, and then the shim has closed its output");
         child.wait().unwrap();
         serde_json::from_str(&line).unwrap()
+    }
+
+    /// What is to be run when a shim has been killed; gives what it says.
+    pub(crate) fn clean_up(&self) -> std::process::Output {
+        Command::new(program()).arg("--dir").arg(self.dir()).arg("--cleanup").output().unwrap()
     }
 
     pub(crate) fn dir(&self) -> PathBuf {

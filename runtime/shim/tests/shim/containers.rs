@@ -241,6 +241,35 @@ fn a_forced_shutdown_ends_all_and_leaves_nothing() {
 }
 
 #[test]
+fn what_a_killed_shim_leaves_is_cleaned_up() {
+    isolated(|| {
+        let pod = Pod::start("shim-killed", |spec| spec.namespaces.pid = PidNamespace::Pod);
+        let mut client = pod.client();
+        let alive_still = run(&pod, &mut client, "c1", "sleep 600");
+        run(&pod, &mut client, "c2", "exit 1");
+        client.wait("c2", None);
+        let refused = pod.clean_up();
+        assert!(!refused.status.success());
+        let said = String::from_utf8(refused.stdout).unwrap();
+        assert!(said.contains("its shim lives"), "{said}");
+        assert!(alive(alive_still));
+
+        let shim = rustix::process::Pid::from_raw(pod.pid).unwrap();
+        rustix::process::kill_process(shim, rustix::process::Signal::KILL).unwrap();
+        eventually("the shim's end", || (!alive(pod.pid)).then_some(()));
+        assert!(alive(alive_still), "containers outlive their shim");
+        let record = std::fs::read(pod.dir().join("exits/c2")).unwrap();
+        assert_eq!(serde_json::from_slice::<Exited>(&record).unwrap().code, 1);
+        for _again in 0..2 {
+            let cleaned = pod.clean_up();
+            assert!(cleaned.status.success(), "{cleaned:?}");
+            assert!(!alive(alive_still));
+            assert_nothing_left(&pod);
+        }
+    });
+}
+
+#[test]
 fn standard_input_comes_through_a_fifo_until_it_is_closed() {
     isolated(|| {
         let pod = Pod::start("shim-stdin", |_| ());

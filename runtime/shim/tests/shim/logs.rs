@@ -79,12 +79,7 @@ fn a_flood_neither_grows_the_shim_nor_keeps_it_from_answering() {
         run(&pod, &mut client, "warm", "echo; exit 0");
         client.wait("warm", None);
         let before = rss_kib();
-        run(
-            &pod,
-            &mut client,
-            "c1",
-            "yes flood | head -c 30000000; head -c 30000000 /dev/zero >&2",
-        );
+        run(&pod, &mut client, "c1", "yes flood | head -c 6000000; head -c 6000000 /dev/zero >&2");
         let waiting = client.send(Op::Wait { container_id: "c1".to_owned(), exec_id: None }, &[]);
         for _ in 0..50 {
             client.call(Op::Hello).unwrap();
@@ -94,7 +89,7 @@ fn a_flood_neither_grows_the_shim_nor_keeps_it_from_answering() {
         let grown = rss_kib().saturating_sub(before);
         assert!(grown < 2048, "grew by {grown} KiB");
         let text: u64 = entries_bytes(&pod, "c1");
-        assert_eq!(text, 30_000_000 / 6 * 5 + 30_000_000);
+        assert_eq!(text, 6_000_000 / 6 * 5 + 6_000_000);
         client.call(Op::Shutdown { force: true }).unwrap();
     });
 }

@@ -1,7 +1,7 @@
 //! A real shim, started as its client does, with real containers. Needs root, busybox (static) and
 //! util-linux.
 
-#![allow(clippy::unwrap_used, reason = "a test's setup fails the test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's setup fails the test")]
 
 mod bundle;
 mod client;

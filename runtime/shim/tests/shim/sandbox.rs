@@ -29,8 +29,8 @@ pub(crate) fn alive(pid: i32) -> bool {
 
 /// After the shim's end only what the client made is there.
 pub(crate) fn assert_nothing_left(pod: &Pod) {
-    assert_eq!(mounts_below(pod.base.path()), [""; 0]);
-    assert_eq!(pod.cgroups_left(), [PathBuf::new(); 0]);
+    assert_eq!(mounts_below(pod.base.path()), Vec::<String>::new());
+    assert_eq!(pod.cgroups_left(), Vec::<PathBuf>::new());
     assert!(!pod.spec.ns_dir.exists());
     let mut left: Vec<String> = std::fs::read_dir(pod.dir())
         .unwrap()
@@ -109,7 +109,7 @@ fn a_sandbox_on_the_hosts_namespaces_makes_none() {
             };
             spec.shm_size_bytes = None;
         });
-        assert_eq!(mounts_below(pod.base.path()), [""; 0]);
+        assert_eq!(mounts_below(pod.base.path()), Vec::<String>::new());
         pod.client().call(Op::Shutdown { force: false }).unwrap();
         eventually("the shim's end", || (!alive(pod.pid)).then_some(()));
         assert_nothing_left(&pod);

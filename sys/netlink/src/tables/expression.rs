@@ -194,8 +194,10 @@ impl AddressType {
 pub enum DynsetOperation {
     /// Adds an element that is not there.
     Add,
-    /// Adds an element or begins its time-out anew.
+    /// Adds an element or begins its time-out anew; the value of one that is there stays.
     Update,
+    /// Removes an element.
+    Delete,
 }
 
 /// How a sender is told that its packet was not wanted.
@@ -203,8 +205,12 @@ pub enum DynsetOperation {
 pub enum Rejection {
     /// A TCP reset.
     TcpReset,
-    /// ICMP port unreachable, of the packet's family.
+    /// ICMP port unreachable; in tables of the family [`Inet`](super::Family::Inet).
     PortUnreachable,
+    /// ICMP port unreachable; in tables of the family [`Ipv4`](super::Family::Ipv4).
+    Ipv4PortUnreachable,
+    /// ICMP port unreachable; in tables of the family [`Ipv6`](super::Family::Ipv6).
+    Ipv6PortUnreachable,
 }
 
 /// One step of a rule. Steps run in order until one does not match.
@@ -439,9 +445,17 @@ impl Expression {
             Self::Masquerade => wire.be32(1, 1 << 4),
             Self::Reject(Rejection::TcpReset) => wire.be32(1, 1),
             Self::Reject(Rejection::PortUnreachable) => {
-                // The family-independent form: NFT_REJECT_ICMPX_PORT_UNREACH.
+                // NFT_REJECT_ICMPX_UNREACH, NFT_REJECT_ICMPX_PORT_UNREACH
                 wire.be32(1, 2);
                 wire.attribute(2, &[1]);
+            }
+            Self::Reject(Rejection::Ipv4PortUnreachable) => {
+                wire.be32(1, 0);
+                wire.attribute(2, &[3]);
+            }
+            Self::Reject(Rejection::Ipv6PortUnreachable) => {
+                wire.be32(1, 0);
+                wire.attribute(2, &[4]);
             }
         }
     }
@@ -455,7 +469,14 @@ impl Expression {
         }
         if let Self::Dynset { set, operation, key, value, timeout_ms } = self {
             wire.text(1, set);
-            wire.be32(3, u32::from(*operation == DynsetOperation::Update));
+            wire.be32(
+                3,
+                match operation {
+                    DynsetOperation::Add => 0,
+                    DynsetOperation::Update => 1,
+                    DynsetOperation::Delete => 2,
+                },
+            );
             wire.be32(4, key.number());
             if let Some(value) = value {
                 wire.be32(5, value.number());

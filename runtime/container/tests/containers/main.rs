@@ -1,0 +1,16 @@
+//! Containers on this machine: root, real namespaces and cgroups, busybox as the image.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper of tests fails the test that it helps"
+)]
+
+mod basics;
+mod exec;
+mod filesystem;
+mod gate;
+mod limits;
+mod nothing_left;
+mod security;
+mod world;
