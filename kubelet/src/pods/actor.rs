@@ -70,10 +70,12 @@ impl Actor {
             Action::StopSandbox { id } => again(self.host.cri.stop_sandbox(id).await),
             Action::RemoveSandbox { id } => again(self.host.cri.remove_sandbox(id).await),
             Action::RemoveContainer { id } => again(self.host.cri.remove_container(id).await),
-            Action::CreateSandbox { attempt } => match Box::pin(self.create_sandbox(*attempt)).await {
-                Ok(()) => Done::Ok,
-                Err(trouble) => Done::Pod(trouble),
-            },
+            Action::CreateSandbox { attempt } => {
+                match Box::pin(self.create_sandbox(*attempt)).await {
+                    Ok(()) => Done::Ok,
+                    Err(trouble) => Done::Pod(trouble),
+                }
+            }
             Action::StartContainer { name, attempt, sandbox_id, .. } => {
                 if self.interrupt.is_cancelled() {
                     return Done::Interrupted;

@@ -47,8 +47,6 @@ pub(crate) struct Memory {
     pub(crate) released: bool,
     /// The last status that was computed, or at first the one that the API server had.
     pub(crate) last_status: Option<PodStatus>,
-    /// Containers that a probe or a changed definition had stopped, by id.
-    pub(crate) stopped_for: BTreeMap<String, StopReason>,
 }
 
 impl Memory {
@@ -61,13 +59,9 @@ impl Memory {
                     self.restarts.attempt(backoff_key, *end, now);
                 }
             }
-            Action::StopContainers { stops } => {
-                for stop in stops {
-                    self.stopped_for.insert(stop.id.clone(), stop.reason);
-                }
-            }
             Action::CreateSandbox { .. } => self.pod_trouble = None,
-            Action::StopSandbox { .. }
+            Action::StopContainers { .. }
+            | Action::StopSandbox { .. }
             | Action::RemoveSandbox { .. }
             | Action::RemoveContainer { .. }
             | Action::Release
