@@ -63,11 +63,10 @@ async fn timed<T>(
     limit: Duration,
     future: impl Future<Output = Result<Response<T>, Status>>,
 ) -> Result<T, CriError> {
-    let failed = |source: Status| CriError {
-        call,
-        subject: subject.to_owned(),
-        source: Box::new(source),
-    };
+    // A call's future holds its whole request; boxed, it does not swell every future around it.
+    let future = Box::pin(future);
+    let failed =
+        |source: Status| CriError { call, subject: subject.to_owned(), source: Box::new(source) };
     match tokio::time::timeout(limit, future).await {
         Ok(Ok(response)) => Ok(response.into_inner()),
         Ok(Err(status)) => Err(failed(status)),
@@ -102,7 +101,8 @@ impl Cri {
 
     pub(crate) async fn status(&self) -> Result<Vec<v1::RuntimeCondition>, CriError> {
         let request = v1::StatusRequest { verbose: false };
-        let answer = timed("Status", "", LOOK_TIMEOUT, self.runtime.clone().status(request)).await?;
+        let answer =
+            timed("Status", "", LOOK_TIMEOUT, self.runtime.clone().status(request)).await?;
         Ok(answer.status.map(|s| s.conditions).unwrap_or_default())
     }
 
@@ -141,8 +141,7 @@ impl Cri {
         &self,
         id: &str,
     ) -> Result<Option<v1::PodSandboxStatus>, CriError> {
-        let request =
-            v1::PodSandboxStatusRequest { pod_sandbox_id: id.to_owned(), verbose: false };
+        let request = v1::PodSandboxStatusRequest { pod_sandbox_id: id.to_owned(), verbose: false };
         let mut client = self.runtime.clone();
         match timed("PodSandboxStatus", id, LOOK_TIMEOUT, client.pod_sandbox_status(request)).await
         {
@@ -172,10 +171,8 @@ impl Cri {
         handler: &str,
     ) -> Result<String, CriError> {
         let subject = config.metadata.as_ref().map(|m| m.name.clone()).unwrap_or_default();
-        let request = v1::RunPodSandboxRequest {
-            config: Some(config),
-            runtime_handler: handler.to_owned(),
-        };
+        let request =
+            v1::RunPodSandboxRequest { config: Some(config), runtime_handler: handler.to_owned() };
         let mut client = self.runtime.clone();
         let call = client.run_pod_sandbox(request);
         Ok(timed("RunPodSandbox", &subject, CHANGE_TIMEOUT, call).await?.pod_sandbox_id)
@@ -224,9 +221,7 @@ impl Cri {
         let request = v1::StopContainerRequest { container_id: id.to_owned(), timeout };
         let limit = grace.saturating_add(CHANGE_TIMEOUT);
         let mut client = self.runtime.clone();
-        or_gone(
-            timed("StopContainer", id, limit, client.stop_container(request)).await.map(drop),
-        )
+        or_gone(timed("StopContainer", id, limit, client.stop_container(request)).await.map(drop))
     }
 
     pub(crate) async fn remove_container(&self, id: &str) -> Result<(), CriError> {

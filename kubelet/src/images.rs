@@ -49,7 +49,9 @@ pub(crate) enum Told {
 /// Adds the tag that a name without one means.
 pub(crate) fn with_default_tag(name: &str) -> Result<String, String> {
     let invalid = |why: &str| {
-        Err(format!("Failed to apply default image tag \"{name}\": couldn't parse image name \"{name}\": {why}"))
+        Err(format!(
+            "Failed to apply default image tag \"{name}\": couldn't parse image name \"{name}\": {why}"
+        ))
     };
     let (path, digest) = match name.split_once('@') {
         Some((path, digest)) => (path, Some(digest)),
@@ -89,11 +91,7 @@ fn pull_policy<'a>(container: &'a Container, name: &str) -> &'a str {
 
 impl Images {
     pub(crate) fn new(cri: Cri) -> Self {
-        Self {
-            cri,
-            failures: Arc::default(),
-            pulls: Arc::new(Semaphore::new(PULLS_MAX)),
-        }
+        Self { cri, failures: Arc::default(), pulls: Arc::new(Semaphore::new(PULLS_MAX)) }
     }
 
     /// Makes sure that the container's image is here, as its pull policy says.
@@ -143,7 +141,7 @@ impl Images {
             return Err(trouble("ImagePullBackOff", message, until));
         }
         tell(Told::Pulling);
-        self.pull(&name, &key, credentials, sandbox, tell).await.map_err(|cause| {
+        Box::pin(self.pull(&name, &key, credentials, sandbox, tell)).await.map_err(|cause| {
             tell(Told::Failed {
                 reason: "Failed",
                 message: format!("Failed to pull image \"{wanted}\": {cause}"),
@@ -169,7 +167,7 @@ impl Images {
         tell: &(dyn Fn(Told) + Sync),
     ) -> Result<v1::Image, String> {
         let begin = Timestamp::now();
-        let result = self.pull_now(name, credentials, sandbox).await;
+        let result = Box::pin(self.pull_now(name, credentials, sandbox)).await;
         let now = Timestamp::now();
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         match result {
@@ -199,7 +197,7 @@ impl Images {
         // Each matching credential is tried, then none: a public image needs none.
         let auths = credentials.matching(name).into_iter().map(Some).chain([None]);
         for auth in auths {
-            match self.cri.pull(name, auth, sandbox.clone()).await {
+            match Box::pin(self.cri.pull(name, auth, sandbox.clone())).await {
                 Ok(reference) => {
                     drop(turn);
                     let found = self.cri.image(&reference).await.map_err(|e| e.message())?;

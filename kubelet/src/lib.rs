@@ -97,8 +97,7 @@ async fn start(
         .unwrap_or(i64::MAX),
     };
     let cgroups = Cgroups::prepare(&config.cgroup_root, allocatable, config.pod_pids_limit)?;
-    let source =
-        Source { component: "kubelet".to_owned(), host: Some(config.node_name.clone()) };
+    let source = Source { component: "kubelet".to_owned(), host: Some(config.node_name.clone()) };
     let host = Arc::new(Host {
         recorder: Recorder::new(client.clone(), source, &own),
         images: Images::new(cri.clone()),

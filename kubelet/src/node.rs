@@ -27,6 +27,7 @@ const REPORT: Duration = Duration::from_secs(300);
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Keeps the Node and its Lease until cancelled.
+#[expect(clippy::infinite_loop, reason = "it is dropped when its tasks are cancelled")]
 pub(crate) async fn run(host: Arc<Host>, machine: Machine) {
     let api = Api::<Node>::all(host.client.clone());
     let first = look(&host, &machine, None).await;
@@ -34,7 +35,11 @@ pub(crate) async fn run(host: Arc<Host>, machine: Machine) {
         match register(&api, &host, &machine, &first).await {
             Ok(node) => break node,
             Err(error) => {
-                tracing::warn!(node = host.config.node_name, cause = chain(&error), "node not registered yet");
+                tracing::warn!(
+                    node = host.config.node_name,
+                    cause = chain(&error),
+                    "node not registered yet"
+                );
                 tokio::time::sleep(RETRY).await;
             }
         }

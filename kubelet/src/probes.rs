@@ -184,7 +184,7 @@ impl ProbeSet {
                 teller: teller.clone(),
             };
             self.tasks.spawn("probe", async move {
-                token.run_until_cancelled(task.run()).await;
+                token.run_until_cancelled(Box::pin(task.run())).await;
             });
         }
         let running = Running { container_id: newest.id.clone(), all, life };
@@ -204,7 +204,9 @@ fn first_view(
     });
     let same = known.into_iter().find(|c| {
         c.name == container.name
-            && c.container_id.as_deref().is_some_and(|id| id.ends_with(&format!("://{}", newest.id)))
+            && c.container_id
+                .as_deref()
+                .is_some_and(|id| id.ends_with(&format!("://{}", newest.id)))
     });
     let was = |held: bool, otherwise| if held { ProbeResult::Success } else { otherwise };
     let started = same.is_some_and(|c| c.started == Some(true));
@@ -230,7 +232,9 @@ struct Task {
 }
 
 fn seconds(value: Option<i32>, default: u64) -> Duration {
-    Duration::from_secs(value.and_then(|v| u64::try_from(v).ok()).filter(|v| *v > 0).unwrap_or(default))
+    Duration::from_secs(
+        value.and_then(|v| u64::try_from(v).ok()).filter(|v| *v > 0).unwrap_or(default),
+    )
 }
 
 impl Task {

@@ -15,6 +15,7 @@ use crate::host::Host;
 const LOOK: Duration = Duration::from_secs(10);
 
 /// Rotates logs until cancelled.
+#[expect(clippy::infinite_loop, reason = "it is dropped when its tasks are cancelled")]
 pub(crate) async fn run(host: Arc<Host>) {
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -56,9 +56,8 @@ impl Server {
         let key = read(&config.server_key)?;
         let tls = corten_pki::server_config(&certificate, &key, Some(&authority))?;
         let address = config.listen;
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|source| Error::Listen { address, source })?;
+        let listener =
+            TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
         Ok(Self { host, pods, listener, acceptor: TlsAcceptor::from(Arc::new(tls)) })
     }
 
@@ -187,7 +186,9 @@ impl Service {
             return plain(StatusCode::NOT_FOUND, text);
         };
         match logs::find(&self.host, &object, container, options.previous).await {
-            Ok(place) => stream(logs::stream(place, options, self.host.cri.clone(), &self.host.tasks)),
+            Ok(place) => {
+                stream(logs::stream(place, options, self.host.cri.clone(), &self.host.tasks))
+            }
             Err(logs::LogError::NotFound(message)) => plain(StatusCode::NOT_FOUND, message),
             Err(logs::LogError::NotYet(message)) => plain(StatusCode::BAD_REQUEST, message),
             Err(logs::LogError::Cri(error)) => {

@@ -84,8 +84,8 @@ fn empty_dir(value: &Value) -> Option<Verdict> {
 #[rustfmt::skip]
 pub(super) static TABLE: &[(&str, Rule)] = &[
     ("spec.activeDeadlineSeconds", Honoured),
-    ("spec.affinity", Elsewhere("scheduler")),
-    ("spec.automountServiceAccountToken", Elsewhere("API server")),
+    ("spec.affinity", Elsewhere), // scheduler
+    ("spec.automountServiceAccountToken", Elsewhere), // API server
     ("spec.containers[].args", Honoured),
     ("spec.containers[].command", Honoured),
     ("spec.containers[].envFrom[].configMapRef.name", Honoured),
@@ -166,7 +166,7 @@ pub(super) static TABLE: &[(&str, Rule)] = &[
     ("spec.containers[].readinessProbe.tcpSocket.port", Honoured),
     ("spec.containers[].readinessProbe.terminationGracePeriodSeconds", Honoured),
     ("spec.containers[].readinessProbe.timeoutSeconds", Honoured),
-    ("spec.containers[].resizePolicy", Elsewhere("resize subresource")),
+    ("spec.containers[].resizePolicy", Elsewhere), // resize subresource
     ("spec.containers[].resources.claims", Refused(NO_CLAIMS)),
     ("spec.containers[].resources.limits", ByValue(amounts)),
     ("spec.containers[].resources.requests", ByValue(amounts)),
@@ -235,20 +235,20 @@ pub(super) static TABLE: &[(&str, Rule)] = &[
     ("spec.imagePullSecrets[].name", Honoured),
     ("spec.initContainers[].restartPolicy", ByValue(init_restart_policy)),
     ("spec.nodeName", Honoured),
-    ("spec.nodeSelector", Elsewhere("scheduler")),
+    ("spec.nodeSelector", Elsewhere), // scheduler
     ("spec.os.name", ByValue(os_name)),
     ("spec.overhead", Refused("RuntimeClasses are not supported")),
-    ("spec.preemptionPolicy", Elsewhere("scheduler")),
+    ("spec.preemptionPolicy", Elsewhere), // scheduler
     ("spec.priority", Honoured),
-    ("spec.priorityClassName", Elsewhere("API server")),
+    ("spec.priorityClassName", Elsewhere), // API server
     ("spec.readinessGates[].conditionType", Honoured),
     ("spec.resourceClaims", Refused(NO_CLAIMS)),
     ("spec.resources", Refused("pod-level resources are not supported; give them per container")),
     ("spec.restartPolicy", Honoured),
     ("spec.runtimeClassName", Refused("RuntimeClasses are not supported")),
-    ("spec.schedulerName", Elsewhere("scheduler")),
-    ("spec.schedulingGates", Elsewhere("scheduler")),
-    ("spec.schedulingGroup", Elsewhere("scheduler")),
+    ("spec.schedulerName", Elsewhere), // scheduler
+    ("spec.schedulingGates", Elsewhere), // scheduler
+    ("spec.schedulingGroup", Elsewhere), // scheduler
     ("spec.securityContext.appArmorProfile.localhostProfile", Refused(NO_APPARMOR)),
     ("spec.securityContext.appArmorProfile.type", ByValue(app_armor)),
     ("spec.securityContext.fsGroup", Honoured),
@@ -271,8 +271,8 @@ pub(super) static TABLE: &[(&str, Rule)] = &[
     ("spec.shareProcessNamespace", Honoured),
     ("spec.subdomain", Honoured),
     ("spec.terminationGracePeriodSeconds", Honoured),
-    ("spec.tolerations", Elsewhere("scheduler")),
-    ("spec.topologySpreadConstraints", Elsewhere("scheduler")),
+    ("spec.tolerations", Elsewhere), // scheduler
+    ("spec.topologySpreadConstraints", Elsewhere), // scheduler
     ("spec.volumes[].awsElasticBlockStore", Refused(NO_VOLUME)),
     ("spec.volumes[].azureDisk", Refused(NO_VOLUME)),
     ("spec.volumes[].azureFile", Refused(NO_VOLUME)),

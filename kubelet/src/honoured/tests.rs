@@ -15,7 +15,7 @@ fn cover(ty: FieldType, pattern: &str, used: &mut Vec<String>, out: &mut Vec<Str
         used.push(pattern.to_owned());
     }
     match (rule(pattern), ty) {
-        (Some(Rule::Elsewhere(_) | Rule::Refused(_) | Rule::Warned(_)), _) => {}
+        (Some(Rule::Elsewhere | Rule::Refused(_) | Rule::Warned(_)), _) => {}
         (_, FieldType::Obj(inner)) => uncovered(inner, pattern, used, out),
         (_, FieldType::List(item)) => cover_item(*item, pattern, used, out),
         (Some(Rule::Honoured | Rule::ByValue(_)), _) => {}
@@ -27,7 +27,7 @@ fn cover_item(ty: FieldType, pattern: &str, used: &mut Vec<String>, out: &mut Ve
     match ty {
         FieldType::Obj(inner) => uncovered(inner, &format!("{pattern}[]"), used, out),
         _ if rule(pattern).is_none() => out.push(pattern.to_owned()),
-        _ => {}
+        _covered => {}
     }
 }
 

@@ -47,10 +47,13 @@ impl Credentials {
         let auths = match (value(".dockerconfigjson"), value(".dockercfg")) {
             (Some(text), _) => serde_json::from_slice::<DockerConfig>(text).map(|c| c.auths),
             (None, Some(text)) => serde_json::from_slice(text),
-            (None, None) => return Err("it has neither .dockerconfigjson nor .dockercfg".to_owned()),
+            (None, None) => {
+                return Err("it has neither .dockerconfigjson nor .dockercfg".to_owned());
+            }
         };
         // The parser's message may quote what it read, and that is a secret.
-        let auths = auths.map_err(|_hidden| "its content is not a docker configuration".to_owned())?;
+        let auths =
+            auths.map_err(|_hidden| "its content is not a docker configuration".to_owned())?;
         for (place, entry) in auths {
             let mut auth = v1::AuthConfig {
                 username: entry.username,
@@ -67,7 +70,7 @@ impl Credentials {
             self.entries.push((normal_place(&place), auth));
         }
         // The most specific place first.
-        self.entries.sort_by(|a, b| b.0.len().cmp(&a.0.len()));
+        self.entries.sort_by_key(|(place, _)| std::cmp::Reverse(place.len()));
         Ok(())
     }
 

@@ -20,6 +20,7 @@ const RENEWAL: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Renews the Lease until cancelled.
+#[expect(clippy::infinite_loop, reason = "it is dropped when its tasks are cancelled")]
 pub(super) async fn keep(host: Arc<Host>, node_uid: Option<String>) {
     let api = Api::<Lease>::namespaced(host.client.clone(), NAMESPACE);
     let name = &host.config.node_name;

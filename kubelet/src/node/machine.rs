@@ -105,7 +105,8 @@ impl Machine {
         let disk = rustix::fs::statvfs(root).is_ok_and(|fs| {
             fs.f_bavail.saturating_mul(100) < fs.f_blocks.saturating_mul(DISK_MIN_PERCENT)
                 || (fs.f_files > 0
-                    && fs.f_favail.saturating_mul(100) < fs.f_files.saturating_mul(INODES_MIN_PERCENT))
+                    && fs.f_favail.saturating_mul(100)
+                        < fs.f_files.saturating_mul(INODES_MIN_PERCENT))
         });
         let pid_max: Option<u64> = read("/proc/sys/kernel/pid_max").parse().ok();
         // proc_loadavg(5): the fourth field is running/all scheduling entities.

@@ -140,9 +140,10 @@ fn runtime_problem(runtime: &Result<Vec<v1::RuntimeCondition>, String>) -> Optio
         Ok(conditions) => conditions,
         Err(cause) => return Some(format!("container runtime is down: {cause}")),
     };
-    for (kind, what) in
-        [("RuntimeReady", "container runtime not ready"), ("NetworkReady", "container runtime network not ready")]
-    {
+    for (kind, what) in [
+        ("RuntimeReady", "container runtime not ready"),
+        ("NetworkReady", "container runtime network not ready"),
+    ] {
         match conditions.iter().find(|c| c.r#type == kind) {
             Some(condition) if condition.status => {}
             Some(condition) => {

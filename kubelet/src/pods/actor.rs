@@ -70,15 +70,17 @@ impl Actor {
             Action::StopSandbox { id } => again(self.host.cri.stop_sandbox(id).await),
             Action::RemoveSandbox { id } => again(self.host.cri.remove_sandbox(id).await),
             Action::RemoveContainer { id } => again(self.host.cri.remove_container(id).await),
-            Action::CreateSandbox { attempt } => match self.create_sandbox(*attempt).await {
-                Ok(()) => Done::Ok,
-                Err(trouble) => Done::Pod(trouble),
-            },
+            Action::CreateSandbox { attempt } => {
+                match Box::pin(self.create_sandbox(*attempt)).await {
+                    Ok(()) => Done::Ok,
+                    Err(trouble) => Done::Pod(trouble),
+                }
+            }
             Action::StartContainer { name, attempt, sandbox_id, .. } => {
                 if self.interrupt.is_cancelled() {
                     return Done::Interrupted;
                 }
-                match self.start_container(name, *attempt, sandbox_id).await {
+                match Box::pin(self.start_container(name, *attempt, sandbox_id)).await {
                     Ok(()) => Done::Ok,
                     Err(trouble) => Done::Container(name.clone(), trouble),
                 }
@@ -120,8 +122,9 @@ impl Actor {
             let message = format!("cannot make {}: {error}", config.log_directory);
             return Err(self.failed("FailedCreatePodSandBox", message));
         }
-        let handler = self.spec.runtime_class_name.as_deref().unwrap_or_default();
-        match self.host.cri.run_sandbox(config, handler).await {
+        // A pod with a RuntimeClass was refused at admission.
+        let handler = "";
+        match Box::pin(self.host.cri.run_sandbox(config, handler)).await {
             Ok(_id) => Ok(()),
             Err(error) => {
                 let message = format!("Failed to create pod sandbox: {}", error.message());
@@ -170,9 +173,7 @@ impl Actor {
             let message = format!("cannot make {}: {error}", folder.display());
             return Err(self.failed("FailedMount", message));
         }
-        let facts = self
-            .host
-            .downward_facts(&self.observed, self.spec.host_network == Some(true));
+        let facts = self.host.downward_facts(&self.observed, self.spec.host_network == Some(true));
         let context = volumes::Context {
             pod: &self.pod,
             spec: &self.spec,
@@ -220,11 +221,8 @@ impl Actor {
         }
         let meta = &self.pod.metadata;
         let text = |v: &Option<String>| v.clone().unwrap_or_default();
-        let logs = super::labels::log_folder(
-            &text(&meta.namespace),
-            &text(&meta.name),
-            self.uid.as_str(),
-        );
+        let logs =
+            super::labels::log_folder(&text(&meta.namespace), &text(&meta.name), self.uid.as_str());
         // Logs are a convenience; that they stay behind must not keep a pod from going.
         let logs = self.host.config.pod_logs_dir.join(logs);
         if let Err(error) = tokio::fs::remove_dir_all(&logs).await

@@ -47,8 +47,6 @@ pub(crate) struct Memory {
     pub(crate) released: bool,
     /// The last status that was computed, or at first the one that the API server had.
     pub(crate) last_status: Option<PodStatus>,
-    /// Containers that a probe or a changed definition had stopped, by id.
-    pub(crate) stopped_for: BTreeMap<String, StopReason>,
 }
 
 impl Memory {
@@ -61,13 +59,9 @@ impl Memory {
                     self.restarts.attempt(backoff_key, *end, now);
                 }
             }
-            Action::StopContainers { stops } => {
-                for stop in stops {
-                    self.stopped_for.insert(stop.id.clone(), stop.reason);
-                }
-            }
             Action::CreateSandbox { .. } => self.pod_trouble = None,
-            Action::StopSandbox { .. }
+            Action::StopContainers { .. }
+            | Action::StopSandbox { .. }
             | Action::RemoveSandbox { .. }
             | Action::RemoveContainer { .. }
             | Action::Release
@@ -264,7 +258,8 @@ fn end_pod(input: &Input<'_>, ending: &Ending, decision: &mut Decision) {
         Ending::Deleted { deadline, grace_seconds } => {
             // After a restart of the kubelet only the rest of the grace period is given; a second
             // is the least, so that a forced deletion still lets a process close its files.
-            let left = deadline.duration_since(input.now).as_secs().clamp(1, (*grace_seconds).max(1));
+            let left =
+                deadline.duration_since(input.now).as_secs().clamp(1, (*grace_seconds).max(1));
             if wind_down(input, left, decision) {
                 remove_everything(input, decision);
             }
@@ -281,7 +276,9 @@ fn wind_down(input: &Input<'_>, grace_seconds: i64, decision: &mut Decision) -> 
     let group = if others.is_empty() { sidecars } else { others };
     if !group.is_empty() {
         let stop = |c: &RuntimeContainer| stop(c, StopReason::PodEnds, grace_seconds);
-        decision.actions.push(Action::StopContainers { stops: group.into_iter().map(stop).collect() });
+        decision
+            .actions
+            .push(Action::StopContainers { stops: group.into_iter().map(stop).collect() });
         return false;
     }
     let ready: Vec<_> = input.observed.sandboxes.iter().filter(|s| s.ready).collect();
@@ -312,7 +309,8 @@ fn run_pod(input: &Input<'_>, decision: &mut Decision) {
     if let Some(deadline) = deadline(input) {
         decision.wake(deadline);
     }
-    let usable = input.observed.sandbox().filter(|s| s.ready && (s.host_network || !s.ips.is_empty()));
+    let usable =
+        input.observed.sandbox().filter(|s| s.ready && (s.host_network || !s.ips.is_empty()));
     let Some(sandbox) = usable else {
         replace_sandbox(input, decision);
         return;
@@ -439,8 +437,11 @@ fn prune(input: &Input<'_>, decision: &mut Decision) {
 
 /// Brings the init containers on by at most one step. True when the main containers may run.
 fn run_init_containers(input: &Input<'_>, sandbox_id: &str, decision: &mut Decision) -> bool {
-    let main_exists =
-        input.spec.containers.iter().any(|c| input.observed.newest_in(sandbox_id, &c.name).is_some());
+    let main_exists = input
+        .spec
+        .containers
+        .iter()
+        .any(|c| input.observed.newest_in(sandbox_id, &c.name).is_some());
     for container in input.spec.init_containers.iter().flatten() {
         let role = model::init_role(container);
         let newest = input.observed.newest_in(sandbox_id, &container.name);
@@ -534,7 +535,10 @@ fn next_attempt(input: &Input<'_>, name: &str) -> u32 {
         init.chain(status.container_statuses.iter().flatten()).find(|c| c.name == name)
     });
     known
-        .filter(|c| c.container_id.as_deref().is_some_and(|id| !id.is_empty()))
+        .filter(|c| {
+            c.container_id.as_deref().is_some_and(|id| !id.is_empty())
+                || c.last_state.as_ref().is_some_and(|state| state.terminated.is_some())
+        })
         .and_then(|c| u32::try_from(c.restart_count).ok())
         .map_or(0, |count| count + 1)
 }

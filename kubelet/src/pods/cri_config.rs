@@ -85,9 +85,7 @@ pub(crate) fn sandbox(pod: &Pod, spec: &PodSpec, plan: &SandboxPlan<'_>) -> v1::
                 cpu_period: resources::PERIOD_US,
                 cpu_quota: resources::pod_total(spec, |a| a.cpu_limit_milli)
                     .map_or(0, resources::quota_us),
-                memory_limit_in_bytes: limit(resources::pod_total(spec, |a| {
-                    a.memory_limit_bytes
-                })),
+                memory_limit_in_bytes: limit(resources::pod_total(spec, |a| a.memory_limit_bytes)),
                 ..Default::default()
             }),
             ..Default::default()
@@ -149,10 +147,7 @@ pub(crate) fn container(
         (labels::HASH.to_owned(), labels::container_hash(container)),
         (labels::RESTART_COUNT.to_owned(), plan.attempt.to_string()),
         (labels::MESSAGE_PATH.to_owned(), message_path(container)),
-        (
-            labels::MESSAGE_POLICY.to_owned(),
-            text(&container.termination_message_policy, "File"),
-        ),
+        (labels::MESSAGE_POLICY.to_owned(), text(&container.termination_message_policy, "File")),
         (labels::POD_GRACE.to_owned(), grace.to_string()),
     ]);
     let resources = container_resources(spec, container, &plan);

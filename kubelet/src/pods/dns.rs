@@ -113,7 +113,9 @@ mod tests {
         let check = |spec, expected: expect_test::Expect| expected.assert_eq(&made(spec));
         check(
             serde_json::json!({}),
-            expect_test::expect![[r#"["10.43.0.10"] ["ns.svc.cluster.local", "svc.cluster.local", "cluster.local", "example.org"] ["ndots:5"]"#]],
+            expect_test::expect![[
+                r#"["10.43.0.10"] ["ns.svc.cluster.local", "svc.cluster.local", "cluster.local", "example.org"] ["ndots:5"]"#
+            ]],
         );
         check(
             serde_json::json!({"hostNetwork": true}),
@@ -126,7 +128,9 @@ mod tests {
         );
         check(
             serde_json::json!({"dnsConfig": {"options": [{"name": "ndots", "value": "1"}]}}),
-            expect_test::expect![[r#"["10.43.0.10"] ["ns.svc.cluster.local", "svc.cluster.local", "cluster.local", "example.org"] ["ndots:1"]"#]],
+            expect_test::expect![[
+                r#"["10.43.0.10"] ["ns.svc.cluster.local", "svc.cluster.local", "cluster.local", "example.org"] ["ndots:1"]"#
+            ]],
         );
     }
 }

@@ -194,9 +194,7 @@ fn from_source(
         let data = references.secrets.get(&reference.name).and_then(Option::as_ref);
         let optional = reference.optional == Some(true);
         return match (data, data.and_then(|d| d.get(&reference.key))) {
-            (_, Some(value)) => {
-                text(value, namespace, &reference.name, &reference.key).map(Some)
-            }
+            (_, Some(value)) => text(value, namespace, &reference.name, &reference.key).map(Some),
             (_, None) if optional => Ok(None),
             (None, None) => Err(no_object("secret", &reference.name)),
             (Some(_), None) => Err(EnvError::NoKey {
@@ -321,8 +319,12 @@ mod tests {
     }
 
     fn facts() -> Facts {
-        Facts { node_ip: "192.0.2.1".to_owned(), pod_ips: vec!["10.0.0.2".to_owned()],
-            cpu_allocatable_milli: 2000, memory_allocatable_bytes: 1 << 30 }
+        Facts {
+            node_ip: "192.0.2.1".to_owned(),
+            pod_ips: vec!["10.0.0.2".to_owned()],
+            cpu_allocatable_milli: 2000,
+            memory_allocatable_bytes: 1 << 30,
+        }
     }
 
     #[test]
@@ -341,10 +343,13 @@ mod tests {
         let service: Service = serde_json::from_value(serde_json::json!({
             "metadata": {"name": "web", "namespace": "n"},
             "spec": {"clusterIP": "10.43.0.9", "ports": [{"port": 80, "name": "http"}]}
-        })).unwrap();
+        }))
+        .unwrap();
         let references = References {
-            config_maps: HashMap::from([("m".to_owned(),
-                Some(BTreeMap::from([("k".to_owned(), "v".to_owned())])))]),
+            config_maps: HashMap::from([(
+                "m".to_owned(),
+                Some(BTreeMap::from([("k".to_owned(), "v".to_owned())])),
+            )]),
             secrets: HashMap::new(),
         };
         let container = &pod.spec.as_ref().unwrap().containers[0];
@@ -366,7 +371,8 @@ mod tests {
             "metadata": {"name": "p", "namespace": "n"},
             "spec": {"containers": [{"name": "a", "image": "i", "env": [{"name": "X",
                 "valueFrom": {"configMapKeyRef": {"name": "m", "key": "k"}}}]}]}
-        })).unwrap();
+        }))
+        .unwrap();
         let mut references = References::default();
         references.config_maps.insert("m".to_owned(), None);
         let container = &pod.spec.as_ref().unwrap().containers[0];

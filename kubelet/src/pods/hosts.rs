@@ -6,7 +6,13 @@ use k8s_openapi::api::core::v1::PodSpec;
 
 /// The file's content. A pod in the host's network gets the host's file; both get the pod's own
 /// aliases.
-pub(crate) fn content(spec: &PodSpec, ips: &[String], hostname: &str, domain: &str, host: &str) -> String {
+pub(crate) fn content(
+    spec: &PodSpec,
+    ips: &[String],
+    hostname: &str,
+    domain: &str,
+    host: &str,
+) -> String {
     let mut out = String::from("# Kubernetes-managed hosts file");
     if spec.host_network == Some(true) {
         out.push_str(" (host network).\n");

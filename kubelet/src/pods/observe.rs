@@ -21,8 +21,7 @@ pub(crate) async fn observe(
     logs: &Path,
     messages: &mut Messages,
 ) -> Result<Observed, CriError> {
-    let selector =
-        [(labels::POD_UID.to_owned(), uid.as_str().to_owned())].into_iter().collect();
+    let selector = [(labels::POD_UID.to_owned(), uid.as_str().to_owned())].into_iter().collect();
     let filter = v1::PodSandboxFilter { label_selector: selector, ..Default::default() };
     let mut observed = Observed::default();
     for item in cri.list_sandboxes(Some(filter)).await? {
@@ -30,8 +29,7 @@ pub(crate) async fn observe(
             observed.sandboxes.push(sandbox(&status));
         }
     }
-    let selector =
-        [(labels::POD_UID.to_owned(), uid.as_str().to_owned())].into_iter().collect();
+    let selector = [(labels::POD_UID.to_owned(), uid.as_str().to_owned())].into_iter().collect();
     let filter = v1::ContainerFilter { label_selector: selector, ..Default::default() };
     for item in cri.list_containers(Some(filter)).await? {
         // Removed in between: then it is not there.
@@ -89,10 +87,10 @@ fn container(status: &v1::ContainerStatus, sandbox_id: &str) -> RuntimeContainer
         v1::ContainerState::ContainerUnknown => Life::Unknown,
     };
     let image = status.image.as_ref();
-    let shown = image
-        .map(|i| if i.user_specified_image.is_empty() { &i.image } else { &i.user_specified_image });
-    let image_ref =
-        if status.image_ref.is_empty() { &status.image_id } else { &status.image_ref };
+    let shown = image.map(|i| {
+        if i.user_specified_image.is_empty() { &i.image } else { &i.user_specified_image }
+    });
+    let image_ref = if status.image_ref.is_empty() { &status.image_id } else { &status.image_ref };
     RuntimeContainer {
         id: status.id.clone(),
         sandbox_id: sandbox_id.to_owned(),

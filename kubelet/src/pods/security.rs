@@ -24,7 +24,9 @@ const READ_ONLY: [&str; 5] =
 /// Why a container may not run as the user that it would.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UserError {
-    #[error("container's runAsUser breaks non-root policy (pod: \"{pod}\", container: {container})")]
+    #[error(
+        "container's runAsUser breaks non-root policy (pod: \"{pod}\", container: {container})"
+    )]
     RunsAsRoot { pod: String, container: String },
     #[error(
         "container has runAsNonRoot and image will run as root (pod: \"{pod}\", container: {container})"
@@ -41,10 +43,9 @@ fn id(value: Option<i64>) -> Option<v1::Int64Value> {
 }
 
 fn namespaces(spec: &PodSpec, pid: v1::NamespaceMode) -> v1::NamespaceOption {
-    let node_or_pod =
-        |host: Option<bool>| {
-            if host == Some(true) { v1::NamespaceMode::Node } else { v1::NamespaceMode::Pod }
-        };
+    let node_or_pod = |host: Option<bool>| {
+        if host == Some(true) { v1::NamespaceMode::Node } else { v1::NamespaceMode::Pod }
+    };
     let pid = match (spec.host_pid, spec.share_process_namespace) {
         (Some(true), _) => v1::NamespaceMode::Node,
         (_, Some(true)) => v1::NamespaceMode::Pod,
@@ -76,7 +77,8 @@ fn groups(spec: &PodSpec) -> Vec<i64> {
 }
 
 fn groups_policy(spec: &PodSpec) -> v1::SupplementalGroupsPolicy {
-    let policy = spec.security_context.as_ref().and_then(|c| c.supplemental_groups_policy.as_deref());
+    let policy =
+        spec.security_context.as_ref().and_then(|c| c.supplemental_groups_policy.as_deref());
     match policy {
         Some("Strict") => v1::SupplementalGroupsPolicy::Strict,
         _ => v1::SupplementalGroupsPolicy::Merge,
@@ -104,7 +106,10 @@ pub(crate) fn sandbox(spec: &PodSpec) -> v1::LinuxSandboxSecurityContext {
 }
 
 /// The security context of a container; its own settings win over the pod's.
-pub(crate) fn container(spec: &PodSpec, container: &Container) -> v1::LinuxContainerSecurityContext {
+pub(crate) fn container(
+    spec: &PodSpec,
+    container: &Container,
+) -> v1::LinuxContainerSecurityContext {
     let pod = spec.security_context.as_ref();
     let own = container.security_context.as_ref();
     let privileged = is_privileged(container);
@@ -161,7 +166,9 @@ pub(crate) fn verify_user(
     match (user, &image.uid, image.username.as_str()) {
         (Some(0), _, _) => Err(UserError::RunsAsRoot { pod, container }),
         (Some(_), _, _) => Ok(()),
-        (None, Some(uid), _) if uid.value == 0 => Err(UserError::ImageRunsAsRoot { pod, container }),
+        (None, Some(uid), _) if uid.value == 0 => {
+            Err(UserError::ImageRunsAsRoot { pod, container })
+        }
         (None, Some(_), _) => Ok(()),
         (None, None, "") => Err(UserError::ImageRunsAsRoot { pod, container }),
         (None, None, user) => {
@@ -174,7 +181,7 @@ pub(crate) fn verify_user(
 mod tests {
     use super::*;
 
-    fn spec(pod: serde_json::Value, own: serde_json::Value) -> PodSpec {
+    fn spec(pod: &serde_json::Value, own: &serde_json::Value) -> PodSpec {
         serde_json::from_value(serde_json::json!({
             "securityContext": pod,
             "containers": [{"name": "a", "image": "i", "securityContext": own}]
@@ -185,8 +192,8 @@ mod tests {
     #[test]
     fn a_containers_own_settings_win() {
         let spec = spec(
-            serde_json::json!({"runAsUser": 1, "fsGroup": 7, "supplementalGroups": [8]}),
-            serde_json::json!({"runAsUser": 2, "allowPrivilegeEscalation": false,
+            &serde_json::json!({"runAsUser": 1, "fsGroup": 7, "supplementalGroups": [8]}),
+            &serde_json::json!({"runAsUser": 2, "allowPrivilegeEscalation": false,
                 "capabilities": {"drop": ["ALL"]}}),
         );
         let made = container(&spec, &spec.containers[0]);
@@ -200,7 +207,7 @@ mod tests {
     #[test]
     fn run_as_non_root_looks_at_the_image_too() {
         let demand = serde_json::json!({"runAsNonRoot": true});
-        let spec = spec(demand, serde_json::json!({}));
+        let spec = spec(&demand, &serde_json::json!({}));
         let check = |image: v1::Image| verify_user(&spec, &spec.containers[0], &image, "p_n(u)");
         let image = |uid: Option<i64>, username: &str| v1::Image {
             uid: id(uid),

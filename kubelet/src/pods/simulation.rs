@@ -104,7 +104,10 @@ impl World {
             for container in status.container_statuses.iter().flatten() {
                 let before = old.container_statuses.iter().flatten();
                 let before = before.filter(|c| c.name == container.name).map(|c| c.restart_count);
-                assert!(before.max().unwrap_or(0) <= container.restart_count, "restarts never fall");
+                assert!(
+                    before.max().unwrap_or(0) <= container.restart_count,
+                    "restarts never fall"
+                );
             }
         }
         if phase(status) == "Failed" || phase(status) == "Succeeded" {
@@ -221,9 +224,11 @@ impl World {
         if role == Role::Main {
             for init in roles(Role::Init) {
                 let done = self.observed.newest_in(sandbox_id, &init);
-                let main_ran = roles(Role::Main)
-                    .any(|n| self.observed.newest_in(sandbox_id, &n).is_some());
-                assert!(main_ran || done.is_some_and(|c| c.exit_code == 0 && c.life == Life::Exited));
+                let main_ran =
+                    roles(Role::Main).any(|n| self.observed.newest_in(sandbox_id, &n).is_some());
+                assert!(
+                    main_ran || done.is_some_and(|c| c.exit_code == 0 && c.life == Life::Exited)
+                );
             }
         }
         let before = self.observed.newest(name);
@@ -376,8 +381,10 @@ fn a_deleted_pod_stops_its_sidecars_last() {
         .log
         .iter()
         .filter_map(|action| match action {
-            Action::StopContainers { stops } => Some(stops.iter().map(|s| s.name.clone()).collect()),
-            _ => None,
+            Action::StopContainers { stops } => {
+                Some(stops.iter().map(|s| s.name.clone()).collect())
+            }
+            _other => None,
         })
         .collect();
     assert_eq!(stops.len(), 2);

@@ -39,11 +39,11 @@ impl Actor {
         let sandbox_attempt = self.observed.sandbox().map_or(0, |s| s.attempt);
         let cgroup = self.cgroup().await?;
         let sandbox = self.sandbox_config(sandbox_attempt, &cgroup).await;
-        let image = self.image(container, sandbox.clone()).await?;
+        let image = Box::pin(self.image(container, sandbox.clone())).await?;
         let outcome = self.configure(container, attempt, &image).await;
         let config = outcome.map_err(|trouble| self.told(name, trouble))?;
         self.make_log_folder(&sandbox, name);
-        let created = self.host.cri.create_container(sandbox_id, config, sandbox).await;
+        let created = Box::pin(self.host.cri.create_container(sandbox_id, config, sandbox)).await;
         let id = created.map_err(|error| {
             let retry_at = Timestamp::now() + RETRY;
             let reason = "CreateContainerError".to_owned();
@@ -121,7 +121,7 @@ impl Actor {
         };
         let ensure =
             self.host.images.ensure(self.uid.as_str(), container, &credentials, sandbox, &tell);
-        match self.interrupt.run_until_cancelled(ensure).await {
+        match self.interrupt.run_until_cancelled(Box::pin(ensure)).await {
             Some(Ok(image)) => Ok(image),
             Some(Err(trouble)) => {
                 let message = format!("Error: {}", trouble.reason);
@@ -244,7 +244,11 @@ impl Actor {
         self.teller.container(name, EventType::Normal, "Killing", killing);
         let grace = u64::try_from(model::spec_grace_seconds(&self.spec)).unwrap_or(0);
         if let Err(error) = self.host.cri.stop_container(id, Duration::from_secs(grace)).await {
-            tracing::warn!(container = id, cause = chain(&error), "not stopped after its hook failed");
+            tracing::warn!(
+                container = id,
+                cause = chain(&error),
+                "not stopped after its hook failed"
+            );
         }
         let retry_at = Timestamp::now();
         Err(Trouble { reason: "PostStartHookError".to_owned(), message, retry_at })

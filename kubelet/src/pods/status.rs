@@ -59,12 +59,7 @@ pub(crate) fn pod_status(input: &Input<'_>, waiting: &[Waiting], host: &HostFact
     status
 }
 
-fn pod_ips(
-    input: &Input<'_>,
-    host: &HostFacts,
-    old: &PodStatus,
-    phase: &str,
-) -> Vec<String> {
+fn pod_ips(input: &Input<'_>, host: &HostFacts, old: &PodStatus, phase: &str) -> Vec<String> {
     if input.spec.host_network == Some(true) {
         return vec![host.node_ip.clone()];
     }
@@ -222,24 +217,16 @@ fn forgotten_status(
             return status;
         }
         if old_state.running.is_some() {
-            // It was seen running and is gone without a trace: its true exit code is lost.
-            status.state = Some(ContainerState {
-                terminated: Some(ContainerStateTerminated {
-                    exit_code: 137,
-                    reason: Some("ContainerStatusUnknown".to_owned()),
-                    message: Some(
-                        "The container could not be located when the pod was terminated".to_owned(),
-                    ),
-                    container_id: old.container_id.clone(),
-                    ..ContainerStateTerminated::default()
-                }),
-                ..ContainerState::default()
-            });
+            status.state = Some(lost(old));
             return status;
         }
     }
-    if old_state.terminated.is_some() && !over {
-        status.last_state = Some(old_state);
+    if !over && let Some(old) = old {
+        if old_state.terminated.is_some() {
+            status.last_state = Some(old_state);
+        } else if old_state.running.is_some() {
+            status.last_state = Some(lost(old));
+        }
     }
     let has_init = input.spec.init_containers.as_ref().is_some_and(|c| !c.is_empty());
     let state = match (input.memory.troubles.get(&container.name), role) {
@@ -253,6 +240,21 @@ fn forgotten_status(
     };
     status.state = Some(state);
     status
+}
+
+/// The state of a container that was seen running and is gone without a trace: its true exit code
+/// is lost.
+fn lost(old: &ContainerStatus) -> ContainerState {
+    ContainerState {
+        terminated: Some(ContainerStateTerminated {
+            exit_code: 137,
+            reason: Some("ContainerStatusUnknown".to_owned()),
+            message: Some("The container could not be located any more".to_owned()),
+            container_id: old.container_id.clone(),
+            ..ContainerStateTerminated::default()
+        }),
+        ..ContainerState::default()
+    }
 }
 
 type Phase = (String, Option<String>, Option<String>);
@@ -313,12 +315,13 @@ fn running_phase(
     };
     let waits = main.iter().any(|c| !is_running(c) && !has_ended(c));
     let moved = main.iter().any(|c| is_running(c) || has_ended(c));
-    let init_pending = init.iter().zip(input.spec.init_containers.iter().flatten()).any(|(s, c)| {
-        match model::init_role(c) {
-            Role::Init | Role::Main => !s.ready,
-            Role::Sidecar => s.started != Some(true),
-        }
-    });
+    let init_pending =
+        init.iter().zip(input.spec.init_containers.iter().flatten()).any(|(s, c)| {
+            match model::init_role(c) {
+                Role::Init | Role::Main => !s.ready,
+                Role::Sidecar => s.started != Some(true),
+            }
+        });
     let always = model::restart_policy(input.spec) == RestartPolicy::Always;
     match (waits, moved) {
         (_, false) => "Pending",
@@ -349,7 +352,8 @@ impl Verdict {
 
 fn conditions(input: &Input<'_>, status: &PodStatus, old: &PodStatus) -> Vec<PodCondition> {
     let phase = status.phase.as_deref().unwrap_or_default();
-    let sandbox = input.observed.sandbox().is_some_and(|s| s.ready && (s.host_network || !s.ips.is_empty()));
+    let sandbox =
+        input.observed.sandbox().is_some_and(|s| s.ready && (s.host_network || !s.ips.is_empty()));
     let containers = containers_ready(input, status, phase);
     let verdicts = [
         ("PodReadyToStartContainers", Verdict::of(sandbox)),
@@ -386,12 +390,8 @@ fn initialized(input: &Input<'_>, status: &PodStatus, phase: &str) -> Verdict {
     if phase == "Succeeded" {
         return Verdict { holds: true, reason: Some("PodCompleted"), message: None };
     }
-    let statuses: BTreeMap<&str, &ContainerStatus> = status
-        .init_container_statuses
-        .iter()
-        .flatten()
-        .map(|c| (c.name.as_str(), c))
-        .collect();
+    let statuses: BTreeMap<&str, &ContainerStatus> =
+        status.init_container_statuses.iter().flatten().map(|c| (c.name.as_str(), c)).collect();
     // Once a main container has run, initialisation is over, whatever the runtime remembers.
     let past = status.container_statuses.iter().flatten().any(|c| c.container_id.is_some());
     let incomplete: Vec<&str> = input
@@ -403,7 +403,7 @@ fn initialized(input: &Input<'_>, status: &PodStatus, phase: &str) -> Verdict {
             let status = statuses.get(c.name.as_str());
             !past
                 && match model::init_role(c) {
-                    Role::Sidecar => !status.is_some_and(|s| s.started == Some(true)),
+                    Role::Sidecar => status.is_none_or(|s| s.started != Some(true)),
                     Role::Init | Role::Main => !status.is_some_and(|s| s.ready),
                 }
         })

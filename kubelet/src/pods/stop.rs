@@ -33,7 +33,9 @@ pub(crate) async fn stop(
 ) -> Result<(), CriError> {
     let name = &stop.name;
     let why = match stop.reason {
-        StopReason::Liveness => format!("Container {name} failed liveness probe, will be restarted"),
+        StopReason::Liveness => {
+            format!("Container {name} failed liveness probe, will be restarted")
+        }
         StopReason::Startup => format!("Container {name} failed startup probe, will be restarted"),
         StopReason::DefinitionChanged => {
             format!("Container {name} definition changed, will be restarted")

@@ -42,7 +42,8 @@ impl Teller {
         reason: &str,
         message: impl Into<String>,
     ) {
-        let list = if self.init.iter().any(|i| i == name) { "initContainers" } else { "containers" };
+        let list =
+            if self.init.iter().any(|i| i == name) { "initContainers" } else { "containers" };
         let mut about = self.pod.clone();
         about.field_path = Some(format!("spec.{list}{{{name}}}"));
         self.recorder.event(&about, kind, reason, message);

@@ -60,8 +60,7 @@ fn read_log_end(path: &Path) -> Option<String> {
     file.take(LOG_TAIL_BYTES).read_to_end(&mut bytes).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     // `<time> <stream> <F|P> <text>`; the first line may be cut.
-    let lines: Vec<&str> =
-        text.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).collect();
+    let lines: Vec<&str> = text.lines().filter_map(|line| line.splitn(4, ' ').nth(3)).collect();
     let shown = lines[lines.len().saturating_sub(LOG_LINES_MAX)..].join("\n");
     let mut start = shown.len().saturating_sub(LOG_BYTES_MAX);
     while !shown.is_char_boundary(start) {

@@ -231,9 +231,8 @@ impl Worker {
 
     fn sync_probes(&mut self) {
         let view = Probes::new();
-        let ending = self.with_input(&view, |input| {
-            core::ending(input).is_some() || core::is_terminal(input)
-        });
+        let ending = self
+            .with_input(&view, |input| core::ending(input).is_some() || core::is_terminal(input));
         let address = if self.spec.host_network == Some(true) {
             self.host.facts.node_ip.parse().ok()
         } else {
@@ -249,8 +248,9 @@ impl Worker {
             return;
         }
         let probes = self.probes.view();
-        let made = self
-            .with_input(&probes, |input| status::pod_status(input, &decision.waiting, &self.host.facts));
+        let made = self.with_input(&probes, |input| {
+            status::pod_status(input, &decision.waiting, &self.host.facts)
+        });
         if self.memory.last_status.as_ref() == Some(&made) {
             return;
         }

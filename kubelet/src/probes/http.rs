@@ -238,7 +238,8 @@ mod tests {
         let (outcome, _) = probed("HTTP/1.1 503 X\r\ncontent-length: 0\r\n\r\n").await;
         let message = "HTTP probe failed with statuscode: 503".to_owned();
         assert_eq!(outcome, Outcome::Failure(message));
-        let elsewhere = "HTTP/1.1 302 X\r\nlocation: http://192.0.2.1/\r\ncontent-length: 0\r\n\r\n";
+        let elsewhere =
+            "HTTP/1.1 302 X\r\nlocation: http://192.0.2.1/\r\ncontent-length: 0\r\n\r\n";
         assert_eq!(probed(elsewhere).await.0, Outcome::Success);
     }
 
@@ -250,6 +251,9 @@ mod tests {
         let action = HTTPGetAction::default();
         let outcome = probe(&action, "127.0.0.1", port, Duration::from_secs(5)).await;
         let Outcome::Failure(message) = outcome else { panic!("{outcome:?}") };
-        assert!(message.starts_with(&format!("Get \"http://127.0.0.1:{port}/\": dial tcp")), "{message}");
+        assert!(
+            message.starts_with(&format!("Get \"http://127.0.0.1:{port}/\": dial tcp")),
+            "{message}"
+        );
     }
 }

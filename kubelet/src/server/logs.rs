@@ -56,10 +56,7 @@ impl Options {
             let (name, value) = pair.split_once('=').unwrap_or((pair, "true"));
             let value = percent_decode(value);
             let wrong = |what: &str| format!("{name}={value}: {what}\n");
-            let truth = || match value.as_str() {
-                "" | "0" | "false" | "False" => false,
-                _ => true,
-            };
+            let truth = || !matches!(value.as_str(), "" | "0" | "false" | "False");
             match name {
                 "follow" => options.follow = truth(),
                 "previous" => options.previous = truth(),
@@ -150,9 +147,7 @@ pub(super) async fn find(
                 .filter(|c| c.name == container)
                 .find_map(|c| c.state.as_ref()?.waiting.as_ref()?.reason.clone())
                 .unwrap_or_else(|| "ContainerCreating".to_owned());
-            format!(
-                "container \"{container}\" in pod \"{name}\" is waiting to start: {reason}\n"
-            )
+            format!("container \"{container}\" in pod \"{name}\" is waiting to start: {reason}\n")
         };
         return Err(LogError::NotYet(text));
     };
@@ -346,7 +341,8 @@ mod tests {
 
     #[test]
     fn queries_are_read() {
-        let options = Options::parse("follow=true&tailLines=5&timestamps=1&previous=false").unwrap();
+        let options =
+            Options::parse("follow=true&tailLines=5&timestamps=1&previous=false").unwrap();
         assert!(options.follow && options.timestamps && !options.previous);
         assert_eq!(options.tail, Some(5));
         let time = Options::parse("sinceTime=2026-01-01T00%3A00%3A00Z").unwrap().since.unwrap();

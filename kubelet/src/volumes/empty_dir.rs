@@ -26,7 +26,7 @@ pub(super) async fn set_up(
     blocking(move || {
         let fresh = !folder.exists();
         std::fs::create_dir_all(&folder).map_err(VolumeError::io("mkdir", &folder))?;
-        let mounted = in_memory && mounts::below(&folder)?.iter().any(|point| *point == folder);
+        let mounted = in_memory && mounts::below(&folder)?.contains(&folder);
         if in_memory {
             mounts::tmpfs(&folder, size)?;
         }

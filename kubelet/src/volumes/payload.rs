@@ -134,7 +134,8 @@ impl Payload {
         let token = cx.tokens.get(cx, source).await?;
         // Whoever owns the volume's group may read it; without a group, by the volume's mode.
         let mode = if cx.fs_group().is_some() { 0o600 } else { self.mode };
-        self.refresh_at = Some(self.refresh_at.map_or(token.refresh_at, |at| at.min(token.refresh_at)));
+        self.refresh_at =
+            Some(self.refresh_at.map_or(token.refresh_at, |at| at.min(token.refresh_at)));
         self.add(&source.path, token.token.into_bytes(), mode)
     }
 }

@@ -29,7 +29,7 @@ pub(crate) async fn bind(
         let target = open_or_make(&root, &volume, &sub_path)?;
         let kind = rustix::fs::fstat(&target).map_err(VolumeError::io("stat", &volume))?.st_mode;
         make_place(&place, FileType::from_raw_mode(kind) == FileType::Directory)?;
-        if mounts::below(&place)?.iter().any(|point| *point == place) {
+        if mounts::below(&place)?.contains(&place) {
             // Left by a former container of this name: what it named may have been replaced.
             rustix::mount::unmount(&place, rustix::mount::UnmountFlags::DETACH)
                 .map_err(VolumeError::io("unmount", &place))?;
