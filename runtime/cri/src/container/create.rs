@@ -109,7 +109,7 @@ fn new_record(
         sandbox_id: sandbox.id.clone(),
         phase: ContainerPhase::Creating,
         config: config.clone(),
-        image: ImageUse { id: image.id.clone(), reference },
+        image: ImageUse { id: image.id.clone(), name: image_name(config, image), reference },
         log_path,
         resources: resources.unwrap_or_default(),
         user: LinuxContainerUser::default(),
@@ -121,6 +121,18 @@ fn new_record(
         exit: None,
         oom: false,
     })
+}
+
+/// A kubelet asks for an image by its id, and says beside it what the pod called it.
+fn image_name(config: &ContainerConfig, image: &ImageInfo) -> String {
+    let spec = config.image.clone().unwrap_or_default();
+    if !image.id.ends_with(&spec.image) {
+        return spec.image;
+    }
+    let called = format!("/{}", spec.user_specified_image);
+    let mut tags = image.repo_tags.iter();
+    let meant = tags.find(|tag| tag.ends_with(&called) || tag[..] == called[1..]);
+    meant.or(image.repo_tags.first()).unwrap_or(&image.id).clone()
 }
 
 /// The request's, else the image's, else SIGTERM.
@@ -244,4 +256,33 @@ async fn write_bundle(
         host: service.host.clone(),
     };
     service.blocking("write a bundle", move |parts| bundle::write(&parts.images, &request)).await?
+}
+
+#[cfg(test)]
+mod tests {
+    use corten_api_cri::v1::ImageSpec;
+
+    use super::*;
+
+    #[test]
+    fn an_image_is_shown_by_the_name_that_people_know() {
+        let image = ImageInfo {
+            id: "sha256:0123".to_owned(),
+            repo_tags: vec!["docker.io/library/a:1".to_owned(), "registry/b:2".to_owned()],
+            ..ImageInfo::default()
+        };
+        let shown = |asked: &str, called: &str| {
+            let spec = ImageSpec {
+                image: asked.to_owned(),
+                user_specified_image: called.to_owned(),
+                ..ImageSpec::default()
+            };
+            image_name(&ContainerConfig { image: Some(spec), ..Default::default() }, &image)
+        };
+        assert_eq!(shown("registry/b:2", ""), "registry/b:2");
+        assert_eq!(shown("sha256:0123", "registry/b:2"), "registry/b:2");
+        assert_eq!(shown("sha256:0123", "b:2"), "registry/b:2");
+        assert_eq!(shown("sha256:0123", ""), "docker.io/library/a:1");
+        assert_eq!(shown("0123", "gone:3"), "docker.io/library/a:1");
+    }
 }

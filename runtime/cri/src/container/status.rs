@@ -46,6 +46,7 @@ pub(crate) fn list_item(record: &ContainerRecord) -> ListItem {
 /// In full.
 pub(crate) fn status(record: &ContainerRecord) -> ContainerStatus {
     let exit = record.exit.as_ref();
+    let shown = ImageSpec { image: record.image.name.clone(), ..image(record) };
     ContainerStatus {
         id: record.id.clone(),
         metadata: Some(record.metadata()),
@@ -54,7 +55,7 @@ pub(crate) fn status(record: &ContainerRecord) -> ContainerStatus {
         started_at: record.started_at.unwrap_or_default(),
         finished_at: exit.map(|exit| exit.at).unwrap_or_default(),
         exit_code: exit.map(|exit| exit.code).unwrap_or_default(),
-        image: Some(image(record)),
+        image: Some(shown),
         image_ref: record.image.reference.clone(),
         reason: exit.map(|exit| exit.reason.clone()).unwrap_or_default(),
         message: exit.map(|exit| exit.message.clone()).unwrap_or_default(),

@@ -74,6 +74,8 @@ impl ContainerPhase {
 pub(crate) struct ImageUse {
     /// `sha256:…` of its configuration.
     pub(crate) id: String,
+    /// What people call it: the name it was asked for by, or else one of its own.
+    pub(crate) name: String,
     /// A name with a digest if it has one, else the id.
     pub(crate) reference: String,
 }

@@ -56,7 +56,11 @@ pub(crate) fn container(id: &str, sandbox_id: &str, name: &str) -> ContainerReco
         sandbox_id: sandbox_id.to_owned(),
         phase: ContainerPhase::Running,
         config: config(name),
-        image: ImageUse { id: "sha256:1".to_owned(), reference: "web@sha256:2".to_owned() },
+        image: ImageUse {
+            id: "sha256:1".to_owned(),
+            name: "web:1".to_owned(),
+            reference: "web@sha256:2".to_owned(),
+        },
         log_path: String::new(),
         cgroup_path: format!("/pods/{id}"),
         resources: LinuxContainerResources::default(),

@@ -79,20 +79,18 @@ fn check(value: &Value, expected: &Expect) {
 
 /// A line for each value that holds no others: `/process/cwd "/srv"`.
 fn write(value: &Value, path: &str, lines: &mut String) {
-    match value {
-        Value::Object(fields)
-            if fields.values().any(|field| field.is_object() || field.is_array()) =>
-        {
-            for (name, field) in fields {
-                write(field, &format!("{path}/{name}"), lines);
-            }
+    let deep = |value: &Value| value.is_object() || value.is_array();
+    if let Some(fields) = value.as_object().filter(|fields| fields.values().any(deep)) {
+        for (name, field) in fields {
+            write(field, &format!("{path}/{name}"), lines);
         }
-        Value::Array(items) if items.iter().any(Value::is_object) => {
-            for item in items {
-                write(item, path, lines);
-            }
+    } else if let Some(items) = value.as_array().filter(|items| items.iter().any(Value::is_object))
+    {
+        for item in items {
+            write(item, path, lines);
         }
-        plain => lines.push_str(&format!("{path} {plain}\n")),
+    } else {
+        lines.push_str(&format!("{path} {value}\n"));
     }
 }
 
