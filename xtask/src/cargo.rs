@@ -68,12 +68,13 @@ pub(crate) fn build_release() -> Result<PathBuf> {
 /// Builds packages that link everything statically; returns the folder with their binaries.
 pub(crate) fn build_static(packages: &[&str]) -> Result<PathBuf> {
     let target = target();
-    let mut command = cargo(&["build", "--release", "--target", &target]);
+    let mut command = cargo(&["build", "--profile", "small", "--target", &target]);
     for package in packages {
         command.args(["--package", package]);
     }
-    run(command.env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
-    Ok(target_dir().join(target).join("release"))
+    // Not relocatable: what needs no relocation is shared between all processes that run it.
+    run(command.env("RUSTFLAGS", "-C target-feature=+crt-static -C relocation-model=static"))?;
+    Ok(target_dir().join(target).join("small"))
 }
 
 /// Replaces a file by rename: a program that runs can't be written to.

@@ -32,6 +32,8 @@ enum Command {
     Test(tests::Options),
     /// Check the layers, the size of files and what the small binaries link
     Tidy,
+    /// Write generated code anew from the definitions that it is made from
+    Gen,
     /// Build the demo image and write it as an OCI layout
     Image,
     /// Boot a virtual machine with pure cgroup v2 and run a command in it
@@ -46,6 +48,9 @@ fn main() -> ExitCode {
         Command::Down(options) => down::run(&options),
         Command::Test(options) => tests::run(&options),
         Command::Tidy => tidy::run(),
+        Command::Gen => {
+            cargo::run(&mut cargo::cargo(&["run", "--quiet", "--package", "xtask-gen"]))
+        }
         Command::Image => demo_image::build().map(|path| say::line(&path.display().to_string())),
         Command::Vm(options) => vm::run(&options),
         Command::Ci => ci::run(),

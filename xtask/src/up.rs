@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -24,8 +24,8 @@ pub(crate) struct Options {
     config: Option<std::path::PathBuf>,
 }
 
-/// Where examples/web.yaml is reached on this machine.
-const PAGE: ([u8; 4], u16) = ([127, 0, 0, 1], 30080);
+/// Where examples/web.yaml is reached on a node.
+const PAGE_PORT: u16 = 30080;
 const KUBECONFIG: &str = "/etc/corten/kubeconfig";
 const READY_MAX: &str = "120";
 const PAGE_MAX: Duration = Duration::from_secs(30);
@@ -54,7 +54,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let example = cargo::root().join("examples/web.yaml");
     cargo::run(as_root(&corten).arg("apply").arg("--wait").arg(&example))?;
     say::step("fetching the page through the NodePort");
-    say::line(fetch()?.trim_end());
+    say::line(fetch(page(&corten)?)?.trim_end());
     summary(&corten)
 }
 
@@ -124,8 +124,17 @@ fn tail() -> String {
     lines[lines.len().saturating_sub(15)..].join("\n")
 }
 
-fn fetch() -> Result<String> {
-    let address = SocketAddr::from(PAGE);
+/// NodePorts answer at the node's address.
+fn page(corten: &Path) -> Result<SocketAddr> {
+    let output = as_root(corten).args(["status", "--address"]).output();
+    let output = output.with_context(|| format!("start {}", corten.display()))?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "corten status --address: {error}");
+    let address: IpAddr = String::from_utf8_lossy(&output.stdout).trim().parse()?;
+    Ok(SocketAddr::from((address, PAGE_PORT)))
+}
+
+fn fetch(address: SocketAddr) -> Result<String> {
     let end = Instant::now() + PAGE_MAX;
     loop {
         match get(address) {
@@ -160,7 +169,7 @@ fn summary(corten: &Path) -> Result<()> {
     say::line("");
     ensure!(status(corten, &[])?, "corten status failed");
     say::line("");
-    say::line(&format!("page:        http://{}/", SocketAddr::from(PAGE)));
+    say::line(&format!("page:        http://{}/", page(corten)?));
     say::line(&format!("kubeconfig:  {KUBECONFIG}"));
     say::line(&format!("log:         {}", log().display()));
     say::line(&format!("try:         kubectl --kubeconfig {KUBECONFIG} get pods -o wide"));

@@ -49,19 +49,20 @@ pub fn names() -> Vec<&'static str> {
 }
 
 /// Removes what plugins keep while no container is there: the nf_tables tables, and the bridge of
-/// the given name if it is one and has no ports.
+/// the given name if it is one and has no ports. False while the bridge has ports: those of a
+/// network namespace that was just let go of vanish a little later.
 ///
 /// # Errors
 /// What the kernel refuses.
-pub fn cleanup(bridge: &str) -> Result<(), NetlinkError> {
+pub fn cleanup(bridge: &str) -> Result<bool, NetlinkError> {
     let mut tables = Tables::open()?;
     tables.delete_table(&bridge::masquerade::table())?;
     tables.delete_table(&portmap::rules::table())?;
     let mut links = Links::open()?;
-    let Some(link) = links.link(bridge)? else { return Ok(()) };
+    let Some(link) = links.link(bridge)? else { return Ok(true) };
     let used = links.links()?.iter().any(|port| port.master == Some(link.index));
     if link.kind == LinkKind::Bridge && !used {
         links.delete_link(link.index)?;
     }
-    Ok(())
+    Ok(!used)
 }

@@ -254,6 +254,8 @@ fn make_network() -> Result<()> {
         &["link", "add", "lan0", "type", "bridge"][..],
         &["address", "add", &address, "dev", "lan0"],
         &["link", "set", "lan0", "up"],
+        // A process of the node reaches a Service's address only if some route covers it.
+        &["route", "add", "default", "dev", "lan0"],
     ] {
         let output = Command::new("ip").args(arguments).output().context("start ip")?;
         let said = String::from_utf8_lossy(&output.stderr);

@@ -28,6 +28,8 @@ pub(crate) struct Options {
 const STOP_MAX: Duration = Duration::from_secs(30);
 /// How long killed processes may take to be gone.
 const KILL_MAX: Duration = Duration::from_secs(20);
+/// How long the ports of namespaces that are gone may stay.
+const PORTS_MAX: Duration = Duration::from_secs(10);
 /// Below the kubelet's cgroup root: pods of the kubelet, and pods of others that use the runtime.
 const CGROUPS: [&str; 2] = ["kubepods", "corten"];
 
@@ -115,10 +117,13 @@ fn remove_logs(config: &Config) -> Result<()> {
             remove_tree(&logs.join(&name))?;
         }
     }
-    // Others may keep logs there.
+    // Others may keep logs there, or have mounted it.
     match std::fs::remove_dir(logs) {
         Err(error)
-            if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) =>
+            if !matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty | ErrorKind::ResourceBusy
+            ) =>
         {
             Err(error).with_context(|| format!("remove {}", logs.display()))
         }
@@ -135,11 +140,12 @@ fn names(folder: &Path) -> Result<Vec<String>> {
     entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }
 
-/// Unmounts all that is mounted in these folders, the newest first.
+/// Unmounts all that is mounted in these folders, the newest first. A folder that is itself a
+/// mount point is somebody's disk: it stays mounted.
 fn unmount_below(folders: &[&Path]) -> Result<()> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").context("read the mounts")?;
     for target in mount_points(&mounts).iter().rev() {
-        if folders.iter().any(|folder| target.starts_with(folder)) {
+        if folders.iter().any(|folder| target != folder && target.starts_with(folder)) {
             unmount(target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
                 .with_context(|| format!("unmount {}", target.display()))?;
         }
@@ -161,7 +167,12 @@ fn mount_points(mountinfo: &str) -> Vec<PathBuf> {
 
 fn remove_network() -> Result<()> {
     corten_proxy_daemon::cleanup().context("the rules of Services")?;
-    corten_cni_plugins::cleanup(BRIDGE).context("the bridge and its rules")
+    let end = Instant::now() + PORTS_MAX;
+    while !corten_cni_plugins::cleanup(BRIDGE).context("the bridge and its rules")? {
+        ensure!(Instant::now() < end, "the bridge {BRIDGE} still has ports");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
 }
 
 fn remove_kubeconfig(config: &Config) -> Result<()> {
@@ -177,14 +188,21 @@ fn remove_kubeconfig(config: &Config) -> Result<()> {
         && names(folder)?.is_empty()
         && folder.exists()
     {
-        std::fs::remove_dir(folder).with_context(|| format!("remove {}", folder.display()))?;
+        match std::fs::remove_dir(folder) {
+            // Somebody mounted it.
+            Err(error) if error.kind() != ErrorKind::ResourceBusy => {
+                return Err(error).with_context(|| format!("remove {}", folder.display()));
+            }
+            Ok(()) | Err(_) => {}
+        }
     }
     Ok(())
 }
 
+/// Removes a folder with all that is in it; of a mount point, all that is in it.
 fn remove_tree(path: &Path) -> Result<()> {
     match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
+        Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ResourceBusy) => {
             Err(error).with_context(|| format!("remove {}", path.display()))
         }
         Ok(()) | Err(_) => Ok(()),

@@ -21,6 +21,9 @@ pub(crate) struct Options {
     /// Wait until the server runs and all its nodes are Ready, then print nothing
     #[arg(long)]
     wait: bool,
+    /// Print only this machine's address, where NodePorts answer
+    #[arg(long)]
+    address: bool,
     /// How long to wait
     #[arg(long, default_value_t = 60)]
     timeout_seconds: u64,
@@ -32,6 +35,10 @@ const PERIOD: Duration = Duration::from_millis(50);
 pub(crate) fn run(config: &Config, options: &Options) -> Result<ExitCode> {
     if options.wait {
         return wait(config, Duration::from_secs(options.timeout_seconds));
+    }
+    if options.address {
+        print(&config.node_ip()?.to_string());
+        return Ok(ExitCode::SUCCESS);
     }
     let running = lock::holder(&config.run_dir)?.is_some();
     if options.quiet {
