@@ -547,6 +547,7 @@ fn a_refused_pod_fails_without_a_sandbox() {
     world.settle(None);
     assert_eq!(world.log, []);
     assert_eq!(world.status().phase.as_deref(), Some("Failed"));
+    assert_eq!(world.status().container_statuses, None);
     world.delete(30);
     assert!(world.settle(None).finished);
 }

@@ -38,6 +38,11 @@ pub(crate) fn pod_status(input: &Input<'_>, waiting: &[Waiting], host: &HostFact
         .map(|c| container_status(input, waiting, host, Role::Main, c, &old))
         .collect();
     let (phase, reason, message) = phase(input, &init, &main, &old);
+    // A pod that was refused before anything of it was made has no containers to tell of.
+    let never_made = input.memory.failed.is_some()
+        && input.observed.containers.is_empty()
+        && old.container_statuses.is_none();
+    let (init, main) = if never_made { (Vec::new(), Vec::new()) } else { (init, main) };
     let ips = pod_ips(input, host, &old, &phase);
     let started = old.start_time.clone().unwrap_or(seconds(input.now));
     let mut status = PodStatus {
