@@ -24,10 +24,10 @@ fn cover(ty: FieldType, pattern: &str, used: &mut Vec<String>, out: &mut Vec<Str
 }
 
 fn cover_item(ty: FieldType, pattern: &str, used: &mut Vec<String>, out: &mut Vec<String>) {
-    match ty {
-        FieldType::Obj(inner) => uncovered(inner, &format!("{pattern}[]"), used, out),
-        _ if rule(pattern).is_none() => out.push(pattern.to_owned()),
-        _covered => {}
+    if let FieldType::Obj(inner) = ty {
+        uncovered(inner, &format!("{pattern}[]"), used, out);
+    } else if rule(pattern).is_none() {
+        out.push(pattern.to_owned());
     }
 }
 

@@ -380,11 +380,9 @@ fn a_deleted_pod_stops_its_sidecars_last() {
     let stops: Vec<Vec<String>> = world
         .log
         .iter()
-        .filter_map(|action| match action {
-            Action::StopContainers { stops } => {
-                Some(stops.iter().map(|s| s.name.clone()).collect())
-            }
-            _other => None,
+        .filter_map(|action| {
+            let Action::StopContainers { stops } = action else { return None };
+            Some(stops.iter().map(|s| s.name.clone()).collect())
         })
         .collect();
     assert_eq!(stops.len(), 2);
