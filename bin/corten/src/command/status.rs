@@ -59,7 +59,8 @@ fn wait(config: &Config, limit: Duration) -> Result<ExitCode> {
         let outcome = match lock::holder(&config.run_dir)? {
             Some(_) if config.kubeconfig.exists() => with_client(config, nodes_are_ready),
             Some(_) => Ok(false),
-            None => bail!("no corten server runs on this machine"),
+            // It may be about to start.
+            None => Err(anyhow::anyhow!("no corten server runs on this machine")),
         };
         match outcome {
             Ok(true) => return Ok(ExitCode::SUCCESS),
