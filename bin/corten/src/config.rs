@@ -122,10 +122,7 @@ impl Config {
 
     fn parse(text: &str) -> Result<Self> {
         // A file that holds only comments is a null document.
-        let config: Self = match serde_norway::from_str::<Option<Self>>(text)? {
-            Some(config) => config,
-            None => Self::default(),
-        };
+        let config = serde_norway::from_str::<Option<Self>>(text)?.unwrap_or_default();
         config.check()?;
         Ok(config)
     }

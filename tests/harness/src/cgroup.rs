@@ -1,6 +1,7 @@
 //! A cgroup for one test.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -14,12 +15,16 @@ pub struct TempCgroup {
 }
 
 impl TempCgroup {
-    /// Makes `/<name>-<pid>` in every cgroup hierarchy mounted on this machine.
+    /// Makes `/<name>-<pid>-<number>` in every cgroup hierarchy mounted on this machine.
     ///
     /// # Errors
     /// What `mkdir` says, or that no hierarchy is mounted.
     pub fn new(name: &str) -> std::io::Result<Self> {
-        let mut cgroup = Self { name: format!("{name}-{}", std::process::id()), roots: Vec::new() };
+        // Tests of one process run side by side.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{name}-{}-{number}", std::process::id());
+        let mut cgroup = Self { name, roots: Vec::new() };
         for root in mounted_hierarchies()? {
             std::fs::create_dir(root.join(&cgroup.name))?;
             cgroup.roots.push(root);
@@ -30,7 +35,7 @@ impl TempCgroup {
         Ok(cgroup)
     }
 
-    /// The path from a hierarchy's root: `/name-pid`.
+    /// The path from a hierarchy's root: `/name-pid-number`.
     #[must_use]
     pub fn path(&self) -> String {
         format!("/{}", self.name)

@@ -13,7 +13,7 @@ fn a_deployment_lives_its_life_under_kubectl() {
     needs_kubectl!();
     with_cluster(|cluster| {
         let kubectl = Kubectl::new(cluster.kubeconfig())?;
-        let objects = format!("{}\n---\n{}\n", web(2), service());
+        let objects = format!("{}\n{}\n", web(2), service());
         let apply = ["apply", "-f", "-"];
         let first = kubectl.feed(&apply, Some(&objects))?;
         ensure!(first.contains("deployment.apps/web created"), "{first}");
