@@ -53,7 +53,7 @@ const FOREIGN_FIELDS: [&str; 2] = ["ContainerConfig.windows", "PodSandboxConfig.
 ///
 /// # Errors
 /// When a tool is missing or fails, or the files cannot be written.
-pub fn generate(workspace: &Path) -> Result<()> {
+pub(crate) fn generate(workspace: &Path) -> Result<()> {
     let scratch = tempfile::tempdir().context("make a scratch folder")?;
     let proto = download(scratch.path())?.join(PROTO_IN_MODULE);
     let text = std::fs::read_to_string(&proto)

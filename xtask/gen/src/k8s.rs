@@ -20,10 +20,10 @@ const DEFINITIONS: &str =
     "kubernetes_validate/kubernetes-json-schema/v1.36.0-local/_definitions.json";
 
 /// Where the table goes, relative to the workspace root.
-pub const OUTPUT: &str = "api/k8s/src/gen";
+pub(crate) const OUTPUT: &str = "api/k8s/src/gen";
 
 /// Downloads the schema package and returns the content of every generated file by file name.
-pub fn run() -> Result<BTreeMap<String, String>> {
+pub(crate) fn run() -> Result<BTreeMap<String, String>> {
     let dir = tempfile::tempdir().context("creating a temporary directory")?;
     let status = Command::new("python3")
         .args(["-m", "pip", "download", "--quiet", "--no-deps", "--dest"])
@@ -62,7 +62,7 @@ fn find_definitions(dir: &Path) -> Result<PathBuf> {
 }
 
 /// Turns one `_definitions.json` into the generated files, by file name.
-pub fn generate(definitions: &Path) -> Result<BTreeMap<String, String>> {
+pub(crate) fn generate(definitions: &Path) -> Result<BTreeMap<String, String>> {
     let text =
         fs::read(definitions).with_context(|| format!("reading {}", definitions.display()))?;
     let root: Value = serde_json::from_slice(&text)

@@ -35,7 +35,8 @@ pub(super) fn run() -> Result<()> {
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned())),
     );
-    let code = vm::run_with(&binaries, &image, std::slice::from_ref(&tests), &command, &environment)?;
+    let code =
+        vm::run_with(&binaries, &image, std::slice::from_ref(&tests), &command, &environment)?;
     ensure!(code == 0, "the tests in the virtual machine ended with {code}");
     Ok(())
 }
