@@ -191,6 +191,9 @@ impl Service {
             }
             Err(logs::LogError::NotFound(message)) => plain(StatusCode::NOT_FOUND, message),
             Err(logs::LogError::NotYet(message)) => plain(StatusCode::BAD_REQUEST, message),
+            Err(logs::LogError::Unreadable(message)) => {
+                plain(StatusCode::INTERNAL_SERVER_ERROR, message)
+            }
             Err(logs::LogError::Cri(error)) => {
                 plain(StatusCode::INTERNAL_SERVER_ERROR, chain(&error))
             }

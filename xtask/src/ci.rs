@@ -15,6 +15,5 @@ pub(crate) fn run() -> Result<()> {
     )?;
     say::step("tidy");
     tidy::run()?;
-    tests::run(&tests::Options::strict())?;
-    tests::run(&tests::Options::in_vm())
+    tests::run(&tests::Options::strict())
 }

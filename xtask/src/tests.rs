@@ -29,10 +29,6 @@ impl Options {
     pub(crate) fn strict() -> Self {
         Self { strict: true, what: None }
     }
-
-    pub(crate) fn in_vm() -> Self {
-        Self { strict: true, what: Some("vm".to_owned()) }
-    }
 }
 
 /// tests/skips.toml: `["test name"]` tables with a `reason`.
@@ -58,7 +54,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     say::step("cargo test");
     let skips = cargo::target_dir().join("skips.tsv");
     std::fs::write(&skips, "").with_context(|| format!("write {}", skips.display()))?;
-    let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
+    let mut command = cargo(&["test", "--workspace", "--exclude", "xtask-gen", "--no-fail-fast"]);
     if let Some(filter) = &options.what {
         command.arg(filter);
     }

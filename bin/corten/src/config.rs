@@ -276,7 +276,7 @@ mod tests {
         );
         let kind = error("kubelet:\n  maxPods: many\n");
         assert!(kind.contains("kubelet.maxPods") && kind.contains("line 2"), "{kind}");
-        let malformed = error("a: [\n");
+        let malformed = error("dataDir: [\n");
         assert!(malformed.contains("line"), "{malformed}");
         assert!(error("dataDir: here").starts_with("dataDir: here is not absolute"));
         assert!(error("nodeName: Not_A_Name").contains("lower-case letters"));

@@ -594,3 +594,13 @@ fn seeded_lives() {
         assert_eq!(world.look().actions, [], "seed {seed}");
     }
 }
+
+#[test]
+fn a_container_that_is_made_but_not_started_has_not_ended() {
+    let mut world = World::new(&one("Never"));
+    world.settle(None);
+    world.observed.containers[0].life = Life::Created;
+    world.look();
+    assert_eq!(world.waiting_reason("a").as_deref(), Some("ContainerCreating"));
+    assert_ne!(world.status().phase.as_deref(), Some("Succeeded"));
+}

@@ -143,7 +143,9 @@ fn container_status(
     };
     let state = match newest.life {
         Life::Running | Life::Unknown => running(newest),
-        Life::Created | Life::Exited => terminated(newest, host),
+        // Made, but not told to start yet: it has not ended, whatever its exit code says.
+        Life::Created => waiting_state("ContainerCreating", None),
+        Life::Exited => terminated(newest, host),
     };
     let last = input.observed.previous(name).map(|c| terminated(c, host));
     let is_running = newest.life == Life::Running;

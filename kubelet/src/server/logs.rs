@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, SeekFrom};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,6 +34,7 @@ const QUEUE_MAX: usize = 64;
 pub(super) enum LogError {
     NotFound(String),
     NotYet(String),
+    Unreadable(String),
     Cri(CriError),
 }
 
@@ -104,10 +105,11 @@ fn percent_decode(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Where a container's log is.
+/// A container's log, opened: what can't be read is told before an answer begins.
 #[derive(Debug)]
 pub(super) struct Place {
     path: PathBuf,
+    file: File,
     container_id: String,
 }
 
@@ -158,7 +160,10 @@ pub(super) async fn find(
         let text = format!("the log of container \"{container}\" is not kept in a file\n");
         return Err(LogError::NotFound(text));
     }
-    Ok(Place { path, container_id: chosen.id.clone() })
+    let file = open(&path)
+        .await
+        .map_err(|error| LogError::Unreadable(format!("the log {}: {error}\n", path.display())))?;
+    Ok(Place { path, file, container_id: chosen.id.clone() })
 }
 
 /// The log as the client wants it. The reader ends when the client goes.
@@ -170,9 +175,11 @@ pub(super) fn stream(
 ) -> impl Stream<Item = Result<Bytes, io::Error>> + Send + Sync + 'static {
     let (tell, told) = mpsc::channel::<Result<Bytes, io::Error>>(QUEUE_MAX);
     tasks.spawn("log reader", async move {
-        let reader = Reader { place, left: options.limit_bytes, options, cri, tell: tell.clone() };
+        let Place { path, file, container_id } = place;
+        let left = options.limit_bytes;
+        let reader = Reader { path, container_id, left, options, cri, tell: tell.clone() };
         tokio::select! {
-            result = reader.run() => if let Err(error) = result {
+            result = reader.run(file) => if let Err(error) = result {
                 // Only fails if the client is gone, which ends the reader anyway.
                 tell.send(Err(error)).await.unwrap_or_default();
             },
@@ -183,11 +190,19 @@ pub(super) fn stream(
 }
 
 struct Reader {
-    place: Place,
+    path: PathBuf,
+    container_id: String,
     options: Options,
     left: Option<u64>,
     cri: Cri,
     tell: mpsc::Sender<Result<Bytes, io::Error>>,
+}
+
+/// A log is a file of the runtime's: a link in its place is not followed.
+async fn open(path: &Path) -> io::Result<File> {
+    let flags = rustix::fs::OFlags::NOFOLLOW.bits();
+    let flags = i32::try_from(flags).unwrap_or(0);
+    tokio::fs::OpenOptions::new().read(true).custom_flags(flags).open(path).await
 }
 
 /// Whether reading goes on.
@@ -198,8 +213,8 @@ enum Step {
 }
 
 impl Reader {
-    async fn run(mut self) -> io::Result<()> {
-        let mut file = BufReader::new(self.open().await?);
+    async fn run(mut self, file: File) -> io::Result<()> {
+        let mut file = BufReader::new(file);
         let start = match self.options.tail {
             Some(lines) => self.tail_start(&mut file, lines).await?,
             None => 0,
@@ -234,17 +249,11 @@ impl Reader {
         }
     }
 
-    async fn open(&self) -> io::Result<File> {
-        let flags = rustix::fs::OFlags::NOFOLLOW.bits();
-        let flags = i32::try_from(flags).unwrap_or(0);
-        tokio::fs::OpenOptions::new().read(true).custom_flags(flags).open(&self.place.path).await
-    }
-
     /// The file that took the place of the open one, if any did.
-    async fn rotated(&self, open: &File) -> io::Result<Option<File>> {
+    async fn rotated(&self, current: &File) -> io::Result<Option<File>> {
         use std::os::unix::fs::MetadataExt as _;
-        match self.open().await {
-            Ok(next) if next.metadata().await?.ino() != open.metadata().await?.ino() => {
+        match open(&self.path).await {
+            Ok(next) if next.metadata().await?.ino() != current.metadata().await?.ino() => {
                 Ok(Some(next))
             }
             Ok(_same) => Ok(None),
@@ -255,7 +264,7 @@ impl Reader {
     }
 
     async fn is_running(&self) -> bool {
-        let status = self.cri.container_status(&self.place.container_id).await;
+        let status = self.cri.container_status(&self.container_id).await;
         let running = corten_api_cri::v1::ContainerState::ContainerRunning;
         status.is_ok_and(|status| status.is_some_and(|s| s.state() == running))
     }

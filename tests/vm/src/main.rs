@@ -22,7 +22,9 @@ fn main() -> ! {
     if let Err(error) = set_up().and_then(|port| serve(&port)) {
         writeln!(std::io::stderr(), "agent: {error:#}").unwrap_or_default();
     }
-    // The kernel panics when pid 1 ends; the host has what it wanted and ends the machine.
+    // The kernel panics when pid 1 ends. QEMU is told to end where a machine would start anew.
+    rustix::fs::sync();
+    rustix::system::reboot(rustix::system::RebootCommand::Restart).unwrap_or_default();
     loop {
         std::thread::sleep(Duration::from_secs(3600));
     }

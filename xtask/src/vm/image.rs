@@ -17,18 +17,8 @@ const SUITE: &str = "bookworm";
 const PACKAGES: &str = "kmod,iproute2";
 const ROOT_MIB: u32 = 2048;
 
-/// Drivers that must be there before the root is; each after those that it needs.
-const EARLY_MODULES: [&str; 9] = [
-    "virtio",
-    "virtio_ring",
-    "virtio_pci_legacy_dev",
-    "virtio_pci_modern_dev",
-    "virtio_pci",
-    "virtio_blk",
-    "virtio_console",
-    "rng-core",
-    "squashfs",
-];
+/// Drivers that must be there before the root is; with them come those that they need.
+const EARLY_MODULES: [&str; 4] = ["virtio_pci", "virtio_blk", "virtio_console", "squashfs"];
 
 /// The files that QEMU is given.
 #[derive(Debug)]
@@ -142,32 +132,39 @@ fn write_initrd(unpacked: &Path, agent: &Path, target: &Path) -> Result<()> {
     }
     add("init", 0o100_755, &fs::read(agent)?)?;
     let modules = unpacked.join("lib/modules").join(release(unpacked)?);
-    let mut order = Vec::new();
-    for name in EARLY_MODULES {
-        // Some kernels have it built in.
-        let Some(path) = find(&modules, &format!("{name}.ko"))? else { continue };
-        add(&format!("modules/{name}.ko"), 0o100_644, &fs::read(path)?)?;
-        order.push(format!("{name}.ko\n"));
+    let dependencies = fs::read_to_string(modules.join("modules.dep"))?;
+    let mut order = String::new();
+    for path in load_order(&dependencies) {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        add(&format!("modules/{name}"), 0o100_644, &fs::read(modules.join(path))?)?;
+        order.push_str(name);
+        order.push('\n');
     }
-    add("modules/order", 0o100_644, order.concat().as_bytes())?;
+    add("modules/order", 0o100_644, order.as_bytes())?;
     trailer(&mut archive)?;
     fs::write(target, archive)?;
     Ok(())
 }
 
-fn find(folder: &Path, name: &str) -> Result<Option<PathBuf>> {
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder)? {
-            let path = entry?.path();
-            if path.is_dir() && !path.is_symlink() {
-                folders.push(path);
-            } else if path.file_name().is_some_and(|file| file == name) {
-                return Ok(Some(path));
+/// The early modules' files, each after those that it needs. A line of modules.dep is
+/// `module: needed…`, where what is needed last is to be loaded first (depmod(8)). A module that
+/// is built in has no line.
+fn load_order(dependencies: &str) -> Vec<&str> {
+    let mut order = Vec::new();
+    for name in EARLY_MODULES {
+        let file = format!("/{name}.ko");
+        let line = dependencies.lines().filter_map(|line| line.split_once(':'));
+        let Some((module, needed)) = line.into_iter().find(|(module, _)| module.ends_with(&file))
+        else {
+            continue;
+        };
+        for path in needed.split_whitespace().rev().chain([module]) {
+            if !order.contains(&path) {
+                order.push(path);
             }
         }
     }
-    Ok(None)
+    order
 }
 
 fn build_root(folder: &Path, unpacked: &Path, target: &Path) -> Result<()> {
@@ -245,4 +242,18 @@ pub(crate) fn payload(
         "-no-progress",
     ]))?;
     Ok(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_is_loaded_after_those_that_it_needs() {
+        let dependencies = "k/virtio_blk.ko: k/virtio.ko k/virtio_ring.ko\n\
+                            k/virtio.ko: k/virtio_ring.ko\n\
+                            k/virtio_ring.ko:\n";
+        let order = load_order(dependencies);
+        assert_eq!(order, ["k/virtio_ring.ko", "k/virtio.ko", "k/virtio_blk.ko"]);
+    }
 }

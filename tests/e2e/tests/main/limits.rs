@@ -48,7 +48,7 @@ fn a_pod_that_eats_past_its_memory_limit_is_oom_killed() {
     with_cluster(|cluster| {
         deploy(cluster, 1)?;
         let ended = run(cluster, "eater", &["eat", "256"], &json!({ "memory": "32Mi" }))?;
-        ensure!(ended.exit_code == 137, "exit code {}", ended.exit_code);
+        ensure!(ended.exit_code == 137, "{ended:?}; its log: {:?}", logs(cluster, "eater"));
         ensure!(ended.reason.as_deref() == Some("OOMKilled"), "reason {:?}", ended.reason);
         neighbours_are_unharmed(cluster)
     });
@@ -73,10 +73,12 @@ fn a_cpu_limit_throttles() {
     with_cluster(|cluster| {
         deploy(cluster, 1)?;
         let turns = |name: &str, cpu: &str| -> Result<u64> {
-            run(cluster, name, &["spin", "4"], &json!({ "cpu": cpu, "memory": "32Mi" }))?;
+            let limits = json!({ "cpu": cpu, "memory": "32Mi" });
+            let ended = run(cluster, name, &["spin", "4"], &limits)?;
+            ensure!(ended.exit_code == 0, "{ended:?}");
             let text = logs(cluster, name)?;
             let turns = text.split(' ').nth(1).and_then(|word| word.parse().ok());
-            turns.with_context(|| format!("turns in {text:?}"))
+            turns.with_context(|| format!("turns in {text:?}, {ended:?}"))
         };
         let (slow, fast) = (turns("slow", "100m")?, turns("fast", "800m")?);
         // A wide margin: other tests use the same processors.
