@@ -5,6 +5,7 @@
 //! told as three numbers and a string that already exists.
 
 mod devices;
+mod hooks;
 mod process;
 mod report;
 mod rootfs;
@@ -20,7 +21,8 @@ use corten_sys_linux::{mount, procfs};
 use rustix::mount::MountPropagationFlags;
 use rustix::process::DumpableBehavior;
 
-use report::{At as _, Failure, Outcome, Step};
+pub(crate) use hooks::StartHooks;
+use report::{At as _, Failure, HOOKS, Outcome, Step};
 pub(crate) use report::{Message, RECORD_BYTES_MAX, parse};
 
 /// The step of looking for the program, as failures name it.
@@ -57,6 +59,8 @@ pub(crate) struct Common<'a> {
     pub(crate) streams: Streams<'a>,
     pub(crate) keyring: Option<&'a CStr>,
     pub(crate) seccomp: Option<&'a [corten_sys_linux::seccomp::Instruction]>,
+    /// What runs between the gate and the program.
+    pub(crate) start_hooks: Option<StartHooks<'a>>,
 }
 
 /// A mount whose source the parent has opened.
@@ -145,6 +149,11 @@ fn init<'a>(
         Streams::Inherit | Streams::Fds(_) => None,
     };
     sysctls(plan)?;
+    if plan.hooks.while_created() {
+        // All is mounted, and the root is still the host's: what these hooks look for.
+        report::say(common.sync.get(), HOOKS).at(Step::Wait, b"hooks")?;
+        wait_for_parent(common.sync.get(), b"hooks")?;
+    }
     rootfs::finish(&root, plan)?;
     rootfs::switch(&root, plan)?;
     process::finish(common, terminal.as_ref())
@@ -177,13 +186,7 @@ fn exec<'a>(
 
 /// Waits for the parent to have done its part, and leaves its session.
 fn begin<'a>(sync: BorrowedFd<'_>) -> Outcome<'a, ()> {
-    let mut byte = [0_u8; 1];
-    let read = rustix::io::retry_on_intr(|| rustix::io::read(sync, &mut byte))
-        .at(Step::Wait, b"parent")?;
-    if read == 0 {
-        // The parent gave up or died; there is nobody to tell.
-        return Err(Failure::new(Step::Wait, b"parent", Errno::PIPE));
-    }
+    wait_for_parent(sync, b"parent")?;
     // /proc/<this> belongs to the host's root while host handles are open here (CVE-2016-9962,
     // CVE-2019-5736).
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
@@ -192,6 +195,17 @@ fn begin<'a>(sync: BorrowedFd<'_>) -> Outcome<'a, ()> {
     // comes last.
     rustix::process::umask(rustix::fs::Mode::empty());
     rustix::process::setsid().at(Step::Session, b"").map(drop)
+}
+
+fn wait_for_parent<'a>(sync: BorrowedFd<'_>, what: &'static [u8]) -> Outcome<'a, ()> {
+    let mut byte = [0_u8; 1];
+    let read =
+        rustix::io::retry_on_intr(|| rustix::io::read(sync, &mut byte)).at(Step::Wait, what)?;
+    if read == 0 {
+        // The parent gave up or died; there is nobody to tell.
+        return Err(Failure::new(Step::Wait, what, Errno::PIPE));
+    }
+    Ok(())
 }
 
 fn sysctls(plan: &Plan) -> Outcome<'_, ()> {

@@ -21,10 +21,10 @@ use rustix::process::Pid;
 pub use exec::{ExecOptions, exec};
 pub use sync::{parse_failure, release};
 
-use crate::child::{self, Common, Gate, Streams};
+use crate::child::{self, Common, Gate, StartHooks, Streams};
 use crate::plan::{Plan, Process};
 use crate::state::{FIFO_FILE, STATE_VERSION, State, now_rfc3339, process_stat};
-use crate::{CreateError, StateDir};
+use crate::{CreateError, StateDir, hooks};
 use undo::Undo;
 
 /// Where a terminal's master goes.
@@ -112,6 +112,10 @@ pub fn create(
     undo.cgroup(&group);
     let prepared = prepare::open(&plan, &group)?;
     let gate = open_gate(states, &plan, gate)?;
+    let start_state = match plan.hooks.start_container.is_empty() {
+        true => None,
+        false => Some(hooks::sealed_file().map_err(hook_state)?),
+    };
     let sync = sync::Pair::new()?;
     let (streams, console) = split(stdio);
     let common = Common {
@@ -124,6 +128,9 @@ pub fn create(
         streams: streams.borrow(),
         keyring: plan.keyring.as_deref(),
         seccomp: plan.seccomp.as_deref(),
+        start_hooks: start_state
+            .as_ref()
+            .map(|state| StartHooks { hooks: &plan.hooks.start_container, state: state.as_fd() }),
     };
     let place = cgroup::Placement::new(&group).map_err(|source| cgroup_error(&plan, source))?;
     let cloned = {
@@ -147,16 +154,27 @@ pub fn create(
     place.join(pid).map_err(|source| cgroup_error(&plan, source))?;
     prepare::map_ids(&plan, pid)?;
     prepare::oom_score(&plan.process, pid, &mut warnings)?;
+    if let Some(file) = &start_state {
+        hooks::tell_start(&plan, pid, file)?;
+    }
     let parent = sync.into_parent();
     sync::go(&parent)?;
-    let master = sync::until_ready(&parent, pidfd.as_fd(), parenthood)?;
+    let master = sync::until_ready(&parent, pidfd.as_fd(), parenthood, || {
+        undo.hooks(hooks::Poststop::of_plan(&plan));
+        hooks::while_created(&plan, pid, pidfd.as_fd())
+    })?;
     let master = deliver(master, console)?;
     if matches!(gate, OpenGate::Socket(_)) {
         states.mark_pending(&plan.id)?;
     }
+    hooks::keep(states, &plan)?;
     states.save(&plan.id, &state_of(&plan, pid)?)?;
     undo.keep();
     Ok(Created { pid, pidfd, master, warnings })
+}
+
+fn hook_state(source: SysError) -> CreateError {
+    CreateError::Parent { step: "write a hook's state", source }
 }
 
 fn cgroup_error(plan: &Plan, source: corten_runtime_cgroup::Error) -> CreateError {

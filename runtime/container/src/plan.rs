@@ -1,6 +1,7 @@
 //! From specification to plan: every string laid out, every field either understood or refused.
 
 mod devices;
+mod hooks;
 mod mounts;
 mod namespaces;
 mod process;
@@ -18,9 +19,12 @@ use corten_sys_linux::{mount, seccomp};
 use oci_spec::runtime::{Linux, Spec};
 
 pub(crate) use devices::{DEFAULT_DEVICES, DEV_LINKS, Device};
+pub(crate) use hooks::{Hook, Hooks};
 pub(crate) use mounts::{Mount, MountKind};
 pub(crate) use namespaces::{IdMap, Namespaces};
 pub(crate) use process::Process;
+
+use process::environment;
 
 use crate::{ContainerId, PlanError};
 
@@ -95,6 +99,9 @@ pub struct Plan {
     /// `_ses.<id>`, unless the caller's keyring is kept.
     pub(crate) keyring: Option<CString>,
     pub(crate) process: Process,
+    pub(crate) hooks: Hooks,
+    /// The hooks that run in later calls, as JSON to be kept; none if there are none.
+    pub(crate) later_hooks: Option<Vec<u8>>,
 }
 
 impl Plan {
@@ -151,6 +158,8 @@ impl Plan {
             namespaces,
             keyring,
             process,
+            hooks: Hooks::new(spec.hooks().as_ref())?,
+            later_hooks: hooks::later(spec.hooks().as_ref()),
         })
     }
 }
@@ -162,18 +171,6 @@ fn refuse_unsupported(spec: &Spec) -> Result<(), PlanError> {
     let refuse = |present: bool, field: &str| {
         if present { Err(PlanError::unsupported(field, later)) } else { Ok(()) }
     };
-    if let Some(hooks) = spec.hooks() {
-        let lists = [
-            ("hooks.createRuntime", hooks.create_runtime()),
-            ("hooks.createContainer", hooks.create_container()),
-            ("hooks.startContainer", hooks.start_container()),
-            ("hooks.poststart", hooks.poststart()),
-            ("hooks.poststop", hooks.poststop()),
-        ];
-        for (field, list) in lists {
-            refuse(list.as_ref().is_some_and(|list| !list.is_empty()), field)?;
-        }
-    }
     refuse(spec.solaris().is_some(), "solaris")?;
     refuse(spec.windows().is_some(), "windows")?;
     refuse(spec.vm().is_some(), "vm")?;

@@ -131,6 +131,11 @@ impl StateDir {
         Ok(Self { root: root.to_owned() })
     }
 
+    /// The folder itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// A container's folder.
     #[must_use]
     pub fn container(&self, id: &ContainerId) -> PathBuf {

@@ -8,6 +8,8 @@ use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 
 /// The child is ready and waits at its gate.
 pub(crate) const READY: u8 = b'R';
+/// The child waits for hooks to run while its root is still the host's.
+pub(crate) const HOOKS: u8 = b'H';
 /// The terminal's master comes with this.
 pub(crate) const TERMINAL: u8 = b'T';
 const FAILURE: u8 = b'F';
@@ -70,6 +72,9 @@ steps! {
     CwdOutside = "refuse a working directory outside the root:",
     Program = "find program",
     Gate = "wait for start",
+    StartHook = "run startContainer hook",
+    StartHookStatus = "refuse to start after the failure of startContainer hook",
+    StartHookTimeout = "wait for startContainer hook",
     CloseFds = "close descriptors",
     Seccomp = "install seccomp filter",
     Exec = "execute",
@@ -104,8 +109,7 @@ impl<'a> Failure<'a> {
     /// Sends the failure; returns the status to end with: 127 for a program that is not there, 126
     /// for one that cannot be executed, 1 for the rest, as a shell would.
     pub(crate) fn tell(&self, to: BorrowedFd<'_>) -> i32 {
-        let errno = self.errno.raw_os_error().to_le_bytes();
-        let header = [FAILURE, self.step as u8, errno[0], errno[1], errno[2], errno[3]];
+        let header = self.header();
         let object = &self.object[..self.object.len().min(OBJECT_BYTES_MAX)];
         let mut none = SendAncillaryBuffer::default();
         // A parent that is gone cannot be told; the status is all that is left.
@@ -114,16 +118,21 @@ impl<'a> Failure<'a> {
         self.status()
     }
 
-    /// Says the failure on standard error, for a start that nobody listens to.
-    pub(crate) fn print(&self) -> i32 {
-        let parts: [&[u8]; 5] =
-            [b"corten-run: ", self.step.name().as_bytes(), b" ", self.object, b": errno "];
-        let mut digits = [0_u8; 12];
-        let number = decimal(self.errno.raw_os_error().unsigned_abs(), &mut digits);
-        for part in parts.into_iter().chain([number, b"\n".as_slice()]) {
-            rustix::io::write(rustix::stdio::stderr(), part).unwrap_or_default();
-        }
+    /// Writes the failure into a FIFO, where whoever has started the container reads it.
+    pub(crate) fn leave(&self, fifo: BorrowedFd<'_>) -> i32 {
+        let mut record = [0_u8; RECORD_BYTES_MAX];
+        let object = &self.object[..self.object.len().min(OBJECT_BYTES_MAX)];
+        let end = HEADER_BYTES + object.len();
+        record[..HEADER_BYTES].copy_from_slice(&self.header());
+        record[HEADER_BYTES..end].copy_from_slice(object);
+        // One write, which PIPE_BUF keeps whole. A reader that is gone cannot be told.
+        rustix::io::write(fifo, &record[..end]).unwrap_or_default();
         self.status()
+    }
+
+    fn header(&self) -> [u8; HEADER_BYTES] {
+        let errno = self.errno.raw_os_error().to_le_bytes();
+        [FAILURE, self.step as u8, errno[0], errno[1], errno[2], errno[3]]
     }
 
     fn status(&self) -> i32 {
@@ -135,23 +144,16 @@ impl<'a> Failure<'a> {
     }
 }
 
-fn decimal(mut number: u32, digits: &mut [u8; 12]) -> &[u8] {
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        // A remainder of ten is one digit.
-        digits[at] = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-        if number == 0 {
-            return &digits[at..];
-        }
-    }
+/// Sends a record of one byte.
+pub(crate) fn say(to: BorrowedFd<'_>, record: u8) -> rustix::io::Result<()> {
+    rustix::net::send(to, &[record], SendFlags::NOSIGNAL).map(drop)
 }
 
 /// A record as the parent reads it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Message {
     Ready,
+    Hooks,
     Terminal,
     Failed(crate::ChildFailure),
 }
@@ -160,6 +162,7 @@ pub(crate) enum Message {
 pub(crate) fn parse(record: &[u8]) -> Option<Message> {
     match record {
         [READY] => Some(Message::Ready),
+        [HOOKS] => Some(Message::Hooks),
         [TERMINAL] => Some(Message::Terminal),
         [FAILURE, step, e0, e1, e2, e3, object @ ..] if object.len() <= OBJECT_BYTES_MAX => {
             let step = Step::ALL.get(usize::from(*step))?;
@@ -205,11 +208,5 @@ mod tests {
             assert_eq!(parse(record), None);
         }
         assert_eq!(parse(&[b'F'; RECORD_BYTES_MAX + 1]), None);
-    }
-
-    #[test]
-    fn numbers() {
-        assert_eq!(decimal(0, &mut [0; 12]), b"0");
-        assert_eq!(decimal(u32::MAX, &mut [0; 12]), b"4294967295");
     }
 }

@@ -70,6 +70,7 @@ pub fn exec(
         streams: streams.borrow(),
         keyring: None,
         seccomp: None,
+        start_hooks: None,
     };
     let error = |source| CreateError::Cgroup { path: state.cgroup_path.clone(), source };
     let place = cgroup::Placement::new(&group).map_err(error)?;
@@ -93,7 +94,7 @@ pub fn exec(
     prepare::oom_score(&process, pid, &mut warnings)?;
     let parent = sync.into_parent();
     sync::go(&parent)?;
-    let master = sync::until_ready(&parent, pidfd.as_fd(), parenthood)?;
+    let master = sync::until_ready(&parent, pidfd.as_fd(), parenthood, || Ok(()))?;
     let master = deliver(master, console)?;
     sync::until_executed(&parent)?;
     undo.keep();

@@ -53,13 +53,22 @@ pub(super) fn until_ready(
     parent: &OwnedFd,
     child: BorrowedFd<'_>,
     parenthood: Parenthood,
+    hooks: impl FnOnce() -> Result<(), CreateError>,
 ) -> Result<Option<OwnedFd>, CreateError> {
-    let deadline = Instant::now() + Duration::from_secs(SETUP_SECONDS_MAX);
+    let from_now = || Instant::now() + Duration::from_secs(SETUP_SECONDS_MAX);
+    let mut deadline = from_now();
+    let mut hooks = Some(hooks);
     let mut master = None;
     loop {
         match next(parent, deadline)? {
             Some((Message::Ready, _)) => return Ok(master),
             Some((Message::Terminal, fd)) => master = fd,
+            Some((Message::Hooks, _)) => {
+                hooks.take().ok_or_else(garbled)?()?;
+                // They may take as long as their timeouts say.
+                deadline = from_now();
+                go(parent)?;
+            }
             Some((Message::Failed(failure), _)) => return Err(failure.into()),
             None => return Err(ended(child, parenthood)),
         }
@@ -73,7 +82,7 @@ pub(super) fn until_executed(parent: &OwnedFd) -> Result<(), CreateError> {
         // Exec closed the child's end.
         None => Ok(()),
         Some((Message::Failed(failure), _)) => Err(failure.into()),
-        Some((Message::Ready | Message::Terminal, _)) => Err(garbled()),
+        Some((Message::Ready | Message::Hooks | Message::Terminal, _)) => Err(garbled()),
     }
 }
 
@@ -172,6 +181,6 @@ pub fn release(gate: BorrowedFd<'_>, timeout: Duration) -> Result<(), CreateErro
 pub fn parse_failure(record: &[u8]) -> Option<ChildFailure> {
     match child::parse(record)? {
         Message::Failed(failure) => Some(failure),
-        Message::Ready | Message::Terminal => None,
+        Message::Ready | Message::Hooks | Message::Terminal => None,
     }
 }

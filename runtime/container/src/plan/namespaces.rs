@@ -106,6 +106,11 @@ impl Namespaces {
         self.new.contains(kind.flag()) || self.join.iter().any(|(joined, _)| *joined == kind)
     }
 
+    /// All kinds that are not simply the caller's.
+    pub(crate) fn own_kinds(&self) -> clone::Namespaces {
+        self.join.iter().fold(self.new, |all, (kind, _)| all.with(kind.flag()))
+    }
+
     pub(crate) fn own_uts(&self) -> bool {
         self.own(Kind::Uts)
     }

@@ -133,7 +133,7 @@ fn strings(list: &[String], field: &str) -> Result<Vec<CString>, PlanError> {
         .collect()
 }
 
-fn environment(list: &[String], field: &str) -> Result<Vec<CString>, PlanError> {
+pub(super) fn environment(list: &[String], field: &str) -> Result<Vec<CString>, PlanError> {
     for (index, entry) in list.iter().enumerate() {
         if entry.starts_with('=') || !entry.contains('=') {
             return Err(PlanError::invalid(

@@ -10,6 +10,7 @@ mod basics;
 mod exec;
 mod filesystem;
 mod gate;
+mod hooks;
 mod limits;
 mod nothing_left;
 mod security;
