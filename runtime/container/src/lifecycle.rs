@@ -151,6 +151,10 @@ fn remove_cgroup(state: &State) -> Result<(), LifecycleError> {
 }
 
 fn open_cgroup(state: &State) -> Result<Option<Cgroup>, LifecycleError> {
+    if state.cgroup_path.is_empty() {
+        // One that an unprivileged user has made without.
+        return Ok(None);
+    }
     let error = |source| cgroup_error(state, source);
     let path = CgroupPath::new(&state.cgroup_path).map_err(error)?;
     let hierarchies = Hierarchies::probe().map_err(error)?;

@@ -15,7 +15,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use corten_runtime_cgroup::{CgroupPath, Resources};
-use corten_sys_linux::{mount, seccomp};
+use corten_sys_linux::{clone, mount, seccomp};
 use oci_spec::runtime::{Linux, Spec};
 
 pub(crate) use devices::{DEFAULT_DEVICES, DEV_LINKS, Device};
@@ -94,6 +94,10 @@ pub struct Plan {
     pub(crate) sysctls: Vec<(CString, CString)>,
     pub(crate) cgroup: CgroupPath,
     pub(crate) resources: Resources,
+    /// A cgroup or a limit is asked for, so that going without would be a lie.
+    pub(crate) needs_cgroup: bool,
+    /// The user of the host who is to own the cgroup.
+    pub(crate) cgroup_owner: Option<u32>,
     /// The compiled filter; nothing compiles one yet, and a specification with one is refused.
     pub(crate) seccomp: Option<Vec<seccomp::Instruction>>,
     /// `_ses.<id>`, unless the caller's keyring is kept.
@@ -147,14 +151,17 @@ impl Plan {
             hostname: name(spec.hostname().as_deref(), "hostname", namespaces.own_uts())?,
             domainname: name(spec.domainname().as_deref(), "domainname", namespaces.own_uts())?,
             set_up_dev: !mounts.iter().any(Mount::replaces_dev),
-            mounts,
             devices: devices::plan(linux)?,
             masked_paths: paths(linux.masked_paths().as_deref(), "linux.maskedPaths")?,
             readonly_paths: paths(linux.readonly_paths().as_deref(), "linux.readonlyPaths")?,
             sysctls: sysctls(linux, &namespaces)?,
             cgroup: cgroup_path(id, linux)?,
+            needs_cgroup: resources::any(linux)
+                || linux.cgroups_path().as_ref().is_some_and(|path| !path.as_os_str().is_empty()),
+            cgroup_owner: cgroup_owner(&namespaces, &mounts, process.uid.as_raw()),
             resources: resources::plan(linux, options.allow_missing_controllers)?,
             seccomp: None,
+            mounts,
             namespaces,
             keyring,
             process,
@@ -181,7 +188,6 @@ fn refuse_unsupported(spec: &Spec) -> Result<(), PlanError> {
     refuse(linux.memory_policy().is_some(), "linux.memoryPolicy")?;
     refuse(linux.personality().is_some(), "linux.personality")?;
     refuse(linux.mount_label().as_ref().is_some_and(|l| !l.is_empty()), "linux.mountLabel")?;
-    refuse(linux.time_offsets().as_ref().is_some_and(|t| !t.is_empty()), "linux.timeOffsets")?;
     refuse(linux.net_devices().as_ref().is_some_and(|n| !n.is_empty()), "linux.netDevices")
 }
 
@@ -300,6 +306,18 @@ fn swap_dots(key: &str) -> String {
             other => other,
         })
         .collect()
+}
+
+/// The container's cgroup is its user's own if it is writable and the root of what is seen there.
+fn cgroup_owner(namespaces: &Namespaces, mounts: &[Mount], uid: u32) -> Option<u32> {
+    let writable = |mount: &Mount| {
+        mount.kind == MountKind::Cgroup && mount.attributes.set & mount::RDONLY == 0
+    };
+    let own = namespaces.new.contains(clone::Namespaces::CGROUP);
+    if !own || !mounts.iter().any(writable) {
+        return None;
+    }
+    namespaces.host_uid(uid)
 }
 
 fn cgroup_path(id: &ContainerId, linux: &Linux) -> Result<CgroupPath, PlanError> {

@@ -28,6 +28,9 @@ impl Namespaces {
     pub const PID: Self = Self(0x2000_0000);
     /// `CLONE_NEWNET`
     pub const NET: Self = Self(0x4000_0000);
+    /// `CLONE_NEWTIME`; for [`crate::ns::unshare`] and children only: who is cloned into a new one
+    /// can no longer set its offsets (`time_namespaces(7)`).
+    pub const TIME: Self = Self(0x80);
 
     /// None.
     #[must_use]

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::ffi::CStr;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use corten_sys_linux::exec::exit_now;
@@ -10,11 +9,10 @@ use corten_sys_linux::path::{Leaf, cwd_is_inside_root};
 use corten_sys_linux::rustix::io::Errno;
 use corten_sys_linux::{caps, fd, keyring, mount, pty, seccomp, signal};
 use rustix::fs::{Access, FileType, Gid, Mode, Uid};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::DumpableBehavior;
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use super::report::{At as _, Failure, Outcome, READY, Step, TERMINAL, say};
+use super::report::{At as _, Failure, Outcome, READY, Step, TERMINAL, say, say_with};
 use super::rootfs::Root;
 use super::{Common, Gate, Streams, hooks};
 use crate::plan::Process;
@@ -49,15 +47,7 @@ pub(super) fn open_terminal_in<'a>(
             rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         rustix::termios::tcsetwinsize(&pty.master, size).at(Step::Terminal, PTMX)?;
     }
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let fds = [pty.master.as_fd()];
-    if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
-        return Err(Failure::new(Step::Terminal, PTMX, Errno::MSGSIZE));
-    }
-    let record = [std::io::IoSlice::new(&[TERMINAL])];
-    sendmsg(common.sync.get(), &record, &mut control, SendFlags::NOSIGNAL)
-        .at(Step::Terminal, PTMX)?;
+    say_with(common.sync.get(), TERMINAL, pty.master.as_fd()).at(Step::Terminal, PTMX)?;
     Ok(pty.peer)
 }
 
@@ -151,7 +141,9 @@ fn credentials(process: &Process) -> Outcome<'_, ()> {
     caps::limit_bounding(process.caps.bounding).at(Step::Bounding, b"bounding")?;
     rustix::process::umask(process.umask.unwrap_or(Mode::WGRP | Mode::WOTH));
     rustix::thread::set_keep_capabilities(true).at(Step::Capabilities, b"keep")?;
-    set_thread_groups(&process.groups).at(Step::Groups, b"")?;
+    if process.may_set_groups {
+        set_thread_groups(&process.groups).at(Step::Groups, b"")?;
+    }
     set_thread_res_gid(process.gid, process.gid, process.gid).at(Step::User, b"gid")?;
     set_thread_res_uid(process.uid, process.uid, process.uid).at(Step::User, b"uid")?;
     rustix::thread::set_keep_capabilities(false).at(Step::Capabilities, b"keep")?;

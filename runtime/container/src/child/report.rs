@@ -1,15 +1,18 @@
 //! How the child tells what happened: one short record each.
 
 use std::io::IoSlice;
+use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 
 use corten_sys_linux::rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 /// The child is ready and waits at its gate.
 pub(crate) const READY: u8 = b'R';
 /// The child waits for hooks to run while its root is still the host's.
 pub(crate) const HOOKS: u8 = b'H';
+/// Another process than the one that was made first is the one; it comes with this.
+pub(crate) const SECOND: u8 = b'S';
 /// The terminal's master comes with this.
 pub(crate) const TERMINAL: u8 = b'T';
 const FAILURE: u8 = b'F';
@@ -43,12 +46,15 @@ steps! {
     Session = "setsid",
     Unshare = "unshare namespace",
     Setns = "join namespace",
+    Clone = "make the process in",
+    TimeOffsets = "set time offsets",
     User = "become user",
     Groups = "setgroups",
     Hostname = "set host name",
     Domainname = "set domain name",
     Propagation = "set mount propagation of",
     Target = "make mount target",
+    Source = "open mount source",
     Filesystem = "make file system for",
     Mount = "mount",
     Attributes = "set mount attributes of",
@@ -144,6 +150,21 @@ impl<'a> Failure<'a> {
     }
 }
 
+/// Sends a record of one byte and a descriptor.
+pub(crate) fn say_with(
+    to: BorrowedFd<'_>,
+    record: u8,
+    fd: BorrowedFd<'_>,
+) -> rustix::io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds = [fd];
+    if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+        return Err(Errno::MSGSIZE);
+    }
+    sendmsg(to, &[IoSlice::new(&[record])], &mut control, SendFlags::NOSIGNAL).map(drop)
+}
+
 /// Sends a record of one byte.
 pub(crate) fn say(to: BorrowedFd<'_>, record: u8) -> rustix::io::Result<()> {
     rustix::net::send(to, &[record], SendFlags::NOSIGNAL).map(drop)
@@ -154,6 +175,7 @@ pub(crate) fn say(to: BorrowedFd<'_>, record: u8) -> rustix::io::Result<()> {
 pub(crate) enum Message {
     Ready,
     Hooks,
+    Second,
     Terminal,
     Failed(crate::ChildFailure),
 }
@@ -163,6 +185,7 @@ pub(crate) fn parse(record: &[u8]) -> Option<Message> {
     match record {
         [READY] => Some(Message::Ready),
         [HOOKS] => Some(Message::Hooks),
+        [SECOND] => Some(Message::Second),
         [TERMINAL] => Some(Message::Terminal),
         [FAILURE, step, e0, e1, e2, e3, object @ ..] if object.len() <= OBJECT_BYTES_MAX => {
             let step = Step::ALL.get(usize::from(*step))?;

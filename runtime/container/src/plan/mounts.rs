@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use corten_sys_linux::mount::{self, Attributes, FsOption};
 use oci_spec::runtime::Spec;
@@ -16,7 +16,7 @@ pub(crate) enum MountKind {
     /// A host path.
     Bind {
         /// Which.
-        source: PathBuf,
+        source: CString,
         /// With what is mounted below it.
         recursive: bool,
     },
@@ -113,7 +113,9 @@ fn one(given: &oci_spec::runtime::Mount, index: usize, bundle: &Path) -> Result<
                 format!("{:?} means nothing to a bind mount", name.to_string_lossy()),
             ));
         }
-        MountKind::Bind { source: bundle.join(source), recursive: options.recursive }
+        let source = bundle.join(source);
+        let source = c_string(&format!("{field}.source"), source.as_os_str().as_bytes())?;
+        MountKind::Bind { source, recursive: options.recursive }
     } else if typ == "cgroup" || typ == "cgroup2" {
         MountKind::Cgroup
     } else if typ.is_empty() || typ == "none" {

@@ -26,6 +26,8 @@ pub(crate) struct Process {
     pub(crate) uid: Uid,
     pub(crate) gid: Gid,
     pub(crate) groups: Vec<Gid>,
+    /// Not where the user namespace forbids it (user_namespaces(7), "setgroups"): there they stay.
+    pub(crate) may_set_groups: bool,
     pub(crate) umask: Option<rustix::fs::Mode>,
     pub(crate) caps: caps::Sets,
     pub(crate) no_new_privs: bool,
@@ -83,6 +85,7 @@ impl Process {
             uid: Uid::from_raw(uid),
             gid: Gid::from_raw(gid),
             groups,
+            may_set_groups: true,
             umask: user.umask().map(|mask| rustix::fs::Mode::from_raw_mode(mask & 0o777)),
             caps: capabilities(given, field)?,
             no_new_privs: given.no_new_privileges().unwrap_or(false),

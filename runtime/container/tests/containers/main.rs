@@ -14,4 +14,6 @@ mod hooks;
 mod limits;
 mod nothing_left;
 mod security;
+mod time;
+mod users;
 mod world;
