@@ -91,6 +91,8 @@ pub(crate) struct Prepared {
     pub(crate) join: Vec<(Kind, OwnedFd)>,
     /// Nodes cannot be made here (as in every user namespace but the first): the host's are bound.
     pub(crate) bind_devices: bool,
+    /// The parent is root of its user namespace.
+    pub(crate) privileged: bool,
 }
 
 /// The container that one more process comes into.
@@ -203,8 +205,17 @@ fn init<'a>(
     sysctls(plan)?;
     if plan.hooks.while_created() {
         // All is mounted, and the root is still the host's: what these hooks look for.
+        // Without privileges the namespaces of a process that is not dumpable cannot be entered. In
+        // a user namespace made for it alone there is nobody else yet who could look into it.
+        let alone = plan.namespaces.new.contains(Namespaces::USER) && !prepared.privileged;
+        if alone {
+            rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)
+                .at(Step::Dumpable, b"")?;
+        }
         report::say(common.sync.get(), HOOKS).at(Step::Wait, b"hooks")?;
         wait_for_parent(common.sync.get(), b"hooks")?;
+        rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+            .at(Step::Dumpable, b"")?;
     }
     rootfs::finish(&root, plan)?;
     rootfs::switch(&root, plan)?;

@@ -39,7 +39,8 @@ pub(super) fn open(
             MountKind::Filesystem { .. } => Source::Fresh,
             MountKind::Bind { .. } | MountKind::Cgroup => Source::Deferred,
         });
-        return Ok(Prepared { root: None, sources: sources.collect(), join, bind_devices });
+        let sources = sources.collect();
+        return Ok(Prepared { root: None, sources, join, bind_devices, privileged: false });
     }
     let root = tree(&plan.rootfs_text, true, "root.path")?;
     if !is_directory(&root).map_err(|source| field("root.path", source))? {
@@ -52,7 +53,7 @@ pub(super) fn open(
         Attributes { propagation: plan.root_propagation.before_pivot, ..Default::default() };
     set(&root, true, attributes, "root.path")?;
     let sources = plan.mounts.iter().map(|one| source(one, group)).collect::<Result<_, _>>()?;
-    Ok(Prepared { root: Some(root), sources, join, bind_devices })
+    Ok(Prepared { root: Some(root), sources, join, bind_devices, privileged: true })
 }
 
 fn field(field: impl Into<String>, source: SysError) -> CreateError {
