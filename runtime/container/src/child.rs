@@ -4,6 +4,7 @@
 //! allocates, locks, prints or panics; strings and lists were laid out before, and what fails is
 //! told as three numbers and a string that already exists.
 
+mod copy_up;
 mod devices;
 mod hooks;
 mod process;
@@ -78,7 +79,18 @@ pub(crate) enum Source {
     /// The container's cgroup in the one hierarchy.
     Unified(OwnedFd),
     /// The container's cgroup in each of several, by the folder it is shown in.
-    Several(Vec<(std::ffi::CString, OwnedFd)>),
+    Several(Vec<Hierarchy>),
+}
+
+/// A cgroup hierarchy, as a container that has several sees it.
+#[derive(Debug)]
+pub(crate) struct Hierarchy {
+    /// Its folder.
+    pub(crate) name: std::ffi::CString,
+    /// Links to the folder by each controller's name, where it has several.
+    pub(crate) links: Vec<std::ffi::CString>,
+    /// The container's own cgroup there.
+    pub(crate) tree: OwnedFd,
 }
 
 /// What the parent opened for a new container.

@@ -12,6 +12,7 @@
 
 mod child;
 mod error;
+pub mod features;
 mod hooks;
 mod id;
 mod lifecycle;

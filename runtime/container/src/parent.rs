@@ -4,6 +4,7 @@ mod cgroup;
 mod device_filter;
 mod exec;
 mod home;
+mod idmap;
 mod ids;
 mod prepare;
 mod rights;

@@ -2,6 +2,7 @@
 
 mod devices;
 mod hooks;
+mod mount_options;
 mod mounts;
 mod namespaces;
 mod process;
@@ -20,6 +21,7 @@ use oci_spec::runtime::{Linux, Spec};
 
 pub(crate) use devices::{DEFAULT_DEVICES, DEV_LINKS, Device};
 pub(crate) use hooks::{Hook, Hooks};
+pub(crate) use mount_options::all as mount_options;
 pub(crate) use mounts::{Mount, MountKind};
 pub(crate) use namespaces::{IdMap, Namespaces};
 pub(crate) use process::Process;

@@ -55,6 +55,7 @@ steps! {
     Propagation = "set mount propagation of",
     Target = "make mount target",
     Source = "open mount source",
+    CopyUp = "copy the image's files into",
     Filesystem = "make file system for",
     Mount = "mount",
     Attributes = "set mount attributes of",

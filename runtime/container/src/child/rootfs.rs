@@ -10,7 +10,7 @@ use corten_sys_linux::rustix::io::Errno;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 
 use super::report::{At as _, Failure, Outcome, Step};
-use super::{Prepared, Source, sources};
+use super::{Hierarchy, Prepared, Source, copy_up, sources};
 use crate::plan::{Mount, MountKind, Plan};
 
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
@@ -100,6 +100,15 @@ fn one<'a>(root: &Root, plan: &Plan, mount: &'a Mount, source: &'a Source) -> Ou
         (Source::Several(trees), _) => cgroups(mount, trees, target.as_fd()),
         (Source::Fresh, MountKind::Filesystem { .. }) => {
             let tree = sources::filesystem(plan, mount)?;
+            if mount.takes_mode {
+                let covered = rustix::fs::fstat(&target).at(Step::Target, path)?;
+                let mode = Mode::from_raw_mode(covered.st_mode & 0o7777);
+                rustix::fs::chmodat(&tree, c".", mode, rustix::fs::AtFlags::empty())
+                    .at(Step::Filesystem, path)?;
+            }
+            if mount.copy_up {
+                copy_up::copy(target.as_fd(), tree.as_fd()).at(Step::CopyUp, path)?;
+            }
             mount::attach(tree.as_fd(), target.as_fd()).at(Step::Mount, path)?;
             settle(tree.as_fd(), mount)
         }
@@ -122,7 +131,7 @@ fn settle<'a>(tree: BorrowedFd<'_>, mount: &'a Mount) -> Outcome<'a, ()> {
 /// The container's view of several hierarchies: a tmpfs with a folder for each.
 fn cgroups<'a>(
     mount: &'a Mount,
-    trees: &[(std::ffi::CString, OwnedFd)],
+    hierarchies: &[Hierarchy],
     target: BorrowedFd<'_>,
 ) -> Outcome<'a, ()> {
     let path = mount.destination.to_bytes();
@@ -133,12 +142,16 @@ fn cgroups<'a>(
     rustix::fs::chmodat(&tmpfs, c".", DIRECTORY_MODE, rustix::fs::AtFlags::empty())
         .at(Step::Filesystem, path)?;
     mount::attach(tmpfs.as_fd(), target).at(Step::Mount, path)?;
-    for (name, tree) in trees {
+    for Hierarchy { name, links, tree } in hierarchies {
         rustix::fs::mkdirat(&tmpfs, name.as_c_str(), DIRECTORY_MODE).at(Step::Target, path)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let folder =
             openat(&tmpfs, name.as_c_str(), flags, Mode::empty()).at(Step::Target, path)?;
         mount::attach(tree.as_fd(), folder.as_fd()).at(Step::Mount, path)?;
+        for link in links {
+            rustix::fs::symlinkat(name.as_c_str(), &tmpfs, link.as_c_str())
+                .at(Step::Target, path)?;
+        }
     }
     if readonly != 0 {
         let attributes = Attributes { set: readonly, ..Default::default() };

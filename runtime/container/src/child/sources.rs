@@ -32,7 +32,8 @@ pub(super) fn open(mount: &Mount) -> Outcome<'_, Source> {
 }
 
 /// Private unless asked otherwise: a bind mount starts as its source's peer, and then every mount
-/// made below it in the container would show on the host.
+/// made below it in the container would show on the host. What an option does not say of the mounts
+/// below, they receive only.
 pub(crate) fn set_bind_attributes(tree: &OwnedFd, mount: &Mount) -> rustix::io::Result<()> {
     let (own, recursive) = (mount.attributes, mount.recursive_attributes);
     let set = |below, attributes| {
@@ -41,8 +42,9 @@ pub(crate) fn set_bind_attributes(tree: &OwnedFd, mount: &Mount) -> rustix::io::
         }
         mount::set_attributes(tree.as_fd(), below, attributes)
     };
-    if own.propagation == 0 && recursive.propagation == 0 {
-        set(true, Attributes { propagation: mount::PRIVATE, ..Default::default() })?;
+    if recursive.propagation == 0 && own.propagation != mount::SHARED {
+        let propagation = if own.propagation == 0 { mount::PRIVATE } else { mount::SLAVE };
+        set(true, Attributes { propagation, ..Default::default() })?;
     }
     set(true, recursive)?;
     set(false, own)

@@ -12,10 +12,11 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::process::Pid;
 
+use super::idmap::IdMaps;
 use super::rights::Rights;
-use crate::CreateError;
-use crate::child::{Prepared, Source, set_bind_attributes};
+use crate::child::{Hierarchy, Prepared, Source, set_bind_attributes};
 use crate::plan::{Mount, MountKind, Plan, Process};
+use crate::{CreateError, PlanError};
 
 /// Opens the root, the sources of bind mounts and the namespaces to join.
 pub(super) fn open(
@@ -31,10 +32,15 @@ pub(super) fn open(
             let name = || format!("linux.namespaces ({})", kind.name());
             ns::open(path).map(|fd| (*kind, fd)).map_err(|source| field(name(), source))
         })
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<Vec<_>, _>>()?;
     let bind_devices = plan.namespaces.in_user() || !rights.first_user_namespace;
     if !rights.privileged {
         // Nothing can be mounted from here; the child can, in its user namespace.
+        if let Some(mount) = plan.mounts.iter().find(|mount| mount.idmap.is_some()) {
+            let reason = "an unprivileged user cannot map the ids of a mount".to_owned();
+            let field = format!("{}.uidMappings", mount.field);
+            return Err(PlanError::Unsupported { field, reason }.into());
+        }
         let sources = plan.mounts.iter().map(|mount| match mount.kind {
             MountKind::Filesystem { .. } => Source::Fresh,
             MountKind::Bind { .. } | MountKind::Cgroup => Source::Deferred,
@@ -52,7 +58,9 @@ pub(super) fn open(
     let attributes =
         Attributes { propagation: plan.root_propagation.before_pivot, ..Default::default() };
     set(&root, true, attributes, "root.path")?;
-    let sources = plan.mounts.iter().map(|one| source(one, group)).collect::<Result<_, _>>()?;
+    let mut id_maps = IdMaps::new(plan, &join);
+    let sources =
+        plan.mounts.iter().map(|one| source(one, group, &mut id_maps)).collect::<Result<_, _>>()?;
     Ok(Prepared { root: Some(root), sources, join, bind_devices, privileged: true })
 }
 
@@ -86,13 +94,18 @@ fn set(
         .map_err(|source| field(name, source))
 }
 
-fn source(mount: &Mount, group: Option<&Cgroup>) -> Result<Source, CreateError> {
+fn source(
+    mount: &Mount,
+    group: Option<&Cgroup>,
+    id_maps: &mut IdMaps<'_>,
+) -> Result<Source, CreateError> {
     match &mount.kind {
         MountKind::Filesystem { .. } => Ok(Source::Fresh),
         MountKind::Bind { source, recursive } => {
             let name = format!("{}.source", mount.field);
             let tree = tree(source, *recursive, &name)?;
             let directory = is_directory(&tree).map_err(|source| field(name, source))?;
+            id_maps.apply(&tree, mount)?;
             attributes(&tree, mount)?;
             Ok(Source::Tree(tree, directory))
         }
@@ -109,28 +122,29 @@ fn attributes(tree: &OwnedFd, mount: &Mount) -> Result<(), CreateError> {
 /// The container sees its own cgroups, by bind mounts of just these: with a cgroup namespace or
 /// without, the host's others are not reachable from there (CVE-2023-25809).
 fn cgroups(mount: &Mount, group: &Cgroup) -> Result<Source, CreateError> {
-    let mut trees = Vec::new();
+    let mut made = Vec::new();
     let mut unified = false;
     for (point, version) in group.hierarchies().mounts() {
         let path = point.join(group.path().as_str().trim_start_matches('/'));
-        let text = CString::new(path.as_os_str().as_bytes())
-            .or(Err(Errno::INVAL))
-            .map_err(SysError::of("open_tree", || path.display().to_string()))
-            .map_err(|source| field(&mount.field, source))?;
-        let tree = tree(&text, false, &mount.field)?;
+        let text = |bytes: &[u8]| {
+            CString::new(bytes)
+                .or(Err(Errno::INVAL))
+                .map_err(SysError::of("open_tree", || path.display().to_string()))
+                .map_err(|source| field(&mount.field, source))
+        };
+        let tree = tree(&text(path.as_os_str().as_bytes())?, false, &mount.field)?;
         attributes(&tree, mount)?;
         unified = version == Version::V2;
         let name = point.file_name().map(OsStrExt::as_bytes).unwrap_or(b"cgroup");
-        let name = CString::new(name)
-            .or(Err(Errno::INVAL))
-            .map_err(SysError::of("open_tree", || point.display().to_string()))
-            .map_err(|source| field(&mount.field, source))?;
-        trees.push((name, tree));
+        // As the host has it: "cpu" and "cpuacct" lead to "cpu,cpuacct".
+        let parts = name.split(|byte| *byte == b',').filter(|part| *part != name);
+        let links = parts.map(text).collect::<Result<_, _>>()?;
+        made.push(Hierarchy { name: text(name)?, links, tree });
     }
-    if unified && trees.len() == 1 {
-        return Ok(trees.pop().map_or(Source::Fresh, |(_, tree)| Source::Unified(tree)));
+    if unified && made.len() == 1 {
+        return Ok(made.pop().map_or(Source::Fresh, |one| Source::Unified(one.tree)));
     }
-    Ok(Source::Several(trees))
+    Ok(Source::Several(made))
 }
 
 /// Sets the score; where this process lacks `CAP_SYS_RESOURCE` and the wanted one is below its own,

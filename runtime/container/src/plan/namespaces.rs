@@ -189,7 +189,7 @@ fn time_offsets(linux: &Linux, new: clone::Namespaces) -> Result<Option<CString>
     super::c_string(FIELD, lines.concat().as_bytes()).map(Some)
 }
 
-fn map(list: Option<&[LinuxIdMapping]>, field: &str) -> Result<Vec<IdMap>, PlanError> {
+pub(super) fn map(list: Option<&[LinuxIdMapping]>, field: &str) -> Result<Vec<IdMap>, PlanError> {
     // The kernel's own limit (user_namespaces(7)).
     const RANGES_MAX: usize = 340;
     let list = list.unwrap_or_default();

@@ -69,8 +69,11 @@ fn what_is_not_honoured_is_named() {
         ("process/selinuxLabel", json!("x")),
         ("process/ioPriority", json!({ "class": "IOPRIO_CLASS_BE", "priority": 1 })),
         ("process/scheduler", json!({ "policy": "SCHED_BATCH" })),
-        ("mounts", json!([{ "destination": "/x", "type": "tmpfs", "options": ["tmpcopyup"] }])),
-        ("mounts", json!([{ "destination": "/x", "source": "/x", "options": ["bind", "idmap"] }])),
+        (
+            "mounts",
+            json!([{ "destination": "/x", "source": "/x", "options": ["bind", "remount"] }]),
+        ),
+        ("mounts", json!([{ "destination": "/x", "type": "tmpfs", "options": ["idmap"] }])),
     ] {
         let error =
             plan(|spec| set(spec, path, value.clone())).expect_err(&format!("{path} {value}"));
@@ -140,6 +143,17 @@ fn what_makes_no_sense_is_named() {
         ("mounts", json!([{ "destination": "/", "type": "tmpfs" }]), "mounts[0].destination"),
         ("mounts", json!([{ "destination": "/x/.." , "type": "tmpfs" }]), "mounts[0].destination"),
         ("mounts", json!([{ "destination": "/x" }]), "mounts[0].type"),
+        (
+            "mounts",
+            json!([{ "destination": "/x", "type": "ext4", "options": ["tmpcopyup"] }]),
+            "mounts[0].options",
+        ),
+        (
+            "mounts",
+            json!([{ "destination": "/x", "source": "/x", "options": ["bind"],
+                     "uidMappings": [{ "containerID": 0, "hostID": 1, "size": 1 }] }]),
+            "mounts[0].gidMappings",
+        ),
         ("mounts", json!([{ "destination": "/x", "options": ["bind"] }]), "mounts[0].source"),
         (
             "mounts",
@@ -233,6 +247,34 @@ fn options_are_sorted_and_the_last_one_counts() {
     assert_eq!(strict.attributes.set, mount::STRICTATIME);
     assert_eq!(strict.attributes.clear, mount::ATIME_MASK);
     assert_eq!(mount(json!(["rro"])).recursive_attributes.set, mount::RDONLY);
+}
+
+/// An option of a file system may have 255 bytes.
+#[test]
+fn many_layers_are_told_one_by_one() {
+    let layers = |lower: String| {
+        let plan = plan(|spec| {
+            let options = json!(["index=off", format!("lowerdir={lower}"), "xino=off"]);
+            let mount = json!({ "destination": "/x", "type": "overlay", "options": options });
+            set(spec, "mounts", json!([mount]));
+        });
+        let MountKind::Filesystem { options, .. } = plan.unwrap().mounts.remove(0).kind else {
+            panic!("not a file system")
+        };
+        let text = |text: std::ffi::CString| text.into_string().unwrap();
+        options
+            .into_iter()
+            .map(|(key, value)| (text(key), text(value.unwrap())))
+            .collect::<Vec<_>>()
+    };
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let (off, xino) = (pair("index", "off"), pair("xino", "off"));
+    assert_eq!(layers("/a:/b".to_owned()), [off.clone(), pair("lowerdir", "/a:/b"), xino.clone()]);
+    let long = format!("/{}", "l".repeat(254));
+    assert_eq!(
+        layers(format!("{long}:/a\\:b")),
+        [off, pair("lowerdir+", &long), pair("lowerdir+", "/a:b"), xino]
+    );
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod filesystem;
 mod gate;
 mod hooks;
 mod limits;
+mod mounts;
 mod nothing_left;
 mod security;
 mod time;
