@@ -12,6 +12,7 @@ mod report;
 mod rootfs;
 mod sources;
 mod steps;
+mod tuning;
 
 use std::cell::Cell;
 use std::ffi::CStr;

@@ -368,5 +368,11 @@ fn state_of(plan: &Plan, pid: Pid, own_cgroup: bool) -> Result<State, CreateErro
         annotations: plan.annotations.clone(),
         cgroup_path: if own_cgroup { plan.cgroup.as_str().to_owned() } else { String::new() },
         namespaces: plan.namespaces.own_names(),
+        personality: plan.process.tuning.personality,
+        memory_policy: plan
+            .process
+            .tuning
+            .memory_policy
+            .map(|policy| (policy.mode, policy.nodes.to_vec())),
     })
 }

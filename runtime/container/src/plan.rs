@@ -9,6 +9,7 @@ mod process;
 mod resources;
 #[cfg(test)]
 mod tests;
+mod tuning;
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -25,6 +26,7 @@ pub(crate) use mount_options::all as mount_options;
 pub(crate) use mounts::{Mount, MountKind};
 pub(crate) use namespaces::{IdMap, Namespaces};
 pub(crate) use process::Process;
+pub(crate) use tuning::Tuning;
 
 use process::environment;
 
@@ -137,6 +139,9 @@ impl Plan {
         let mounts = mounts::plan(spec, options.bundle)?;
         let mut process = Process::new(process, "process")?;
         process.preserve_fds = options.preserve_fds;
+        process.tuning.add_container(linux)?;
+        // These are for what is executed in it later.
+        (process.tuning.cpus_initial, process.tuning.cpus_final) = (None, None);
         let keyring = (!options.no_new_keyring)
             .then(|| c_string("container id", format!("_ses.{id}").as_bytes()))
             .transpose()?;
@@ -187,8 +192,6 @@ fn refuse_unsupported(spec: &Spec) -> Result<(), PlanError> {
     let Some(linux) = spec.linux() else { return Ok(()) };
     refuse(linux.seccomp().is_some(), "linux.seccomp")?;
     refuse(linux.intel_rdt().is_some(), "linux.intelRdt")?;
-    refuse(linux.memory_policy().is_some(), "linux.memoryPolicy")?;
-    refuse(linux.personality().is_some(), "linux.personality")?;
     refuse(linux.mount_label().as_ref().is_some_and(|l| !l.is_empty()), "linux.mountLabel")?;
     refuse(linux.net_devices().as_ref().is_some_and(|n| !n.is_empty()), "linux.netDevices")
 }

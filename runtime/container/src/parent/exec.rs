@@ -5,8 +5,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use corten_runtime_cgroup::{Cgroup, CgroupPath, Hierarchies};
+use corten_sys_linux::SysError;
 use corten_sys_linux::clone::{CloneArgs, Cloned, Namespaces, clone3};
 use corten_sys_linux::ns::{self, Kind};
+use corten_sys_linux::tuning::{MemoryPolicy, NODES_MAX};
+use rustix::thread::CpuSet;
 
 use super::rights::Rights;
 use super::undo::Undo;
@@ -15,7 +18,7 @@ use super::{
     limit_capabilities, prepare, split, sync,
 };
 use crate::child::{self, Common, Gate, Target};
-use crate::plan::Process;
+use crate::plan::{Process, Tuning};
 use crate::state::State;
 use crate::{ContainerId, CreateError, PlanError, StateDir, Status};
 
@@ -54,6 +57,7 @@ pub fn exec(
     let target = target.ok_or(CreateError::NotRunning { status })?;
     let mut process = Process::new(process, "process")?;
     process.preserve_fds = options.preserve_fds;
+    tune(&mut process.tuning, &state);
     check_terminal(&process, &stdio)?;
     let rights = Rights::of_this_process();
     let in_user = state.has_namespace(Kind::User.name());
@@ -106,6 +110,42 @@ pub fn exec(
     Ok(Created { pid, pidfd, master, warnings })
 }
 
+/// What holds for every process of the container.
+fn tune(tuning: &mut Tuning, state: &State) {
+    tuning.personality = state.personality;
+    tuning.memory_policy = state.memory_policy.as_ref().map(|(mode, given)| {
+        let mut nodes = [0; NODES_MAX / 64];
+        for (to, from) in nodes.iter_mut().zip(given) {
+            *to = *from;
+        }
+        MemoryPolicy { mode: *mode, nodes }
+    });
+}
+
+/// While this lives, children of this thread start on those processors.
+struct ChildrenOn {
+    own: CpuSet,
+}
+
+impl ChildrenOn {
+    fn new(cpus: &CpuSet) -> Result<Self, CreateError> {
+        let error = |errno| CreateError::Prepare {
+            field: "process.execCPUAffinity.initial".to_owned(),
+            source: SysError::of("sched_setaffinity", || "")(errno),
+        };
+        let own = rustix::thread::sched_getaffinity(None).map_err(error)?;
+        rustix::thread::sched_setaffinity(None, cpus).map_err(error)?;
+        Ok(Self { own })
+    }
+}
+
+impl Drop for ChildrenOn {
+    fn drop(&mut self) {
+        // Where it was before, it may be again; and a drop could tell nobody.
+        rustix::thread::sched_setaffinity(None, &self.own).unwrap_or_default();
+    }
+}
+
 /// The child, or the one that makes it.
 fn make_process(
     common: &Common<'_>,
@@ -119,6 +159,7 @@ fn make_process(
         callers_parent: parenthood == Parenthood::CallersParent,
         into_cgroup: place.unified(),
     };
+    let _on_cpus = common.process.tuning.cpus_initial.as_ref().map(ChildrenOn::new).transpose()?;
     let error = |source| CreateError::Parent { step: "make the process", source };
     if target.in_two_steps {
         return clone3(&args, || child::run_exec_steps(common, target)).map_err(error);

@@ -9,6 +9,7 @@ use oci_spec::runtime::{Capabilities, PosixRlimitType};
 use rustix::process::{Gid, Resource, Rlimit, Uid};
 
 use super::c_string;
+use super::tuning::Tuning;
 use crate::PlanError;
 
 /// Where programs are looked for when the environment does not say.
@@ -31,6 +32,7 @@ pub(crate) struct Process {
     pub(crate) umask: Option<rustix::fs::Mode>,
     pub(crate) caps: caps::Sets,
     pub(crate) no_new_privs: bool,
+    pub(crate) tuning: Tuning,
     pub(crate) rlimits: Vec<(CString, Resource, Rlimit)>,
     pub(crate) oom_score_adj: Option<i32>,
     pub(crate) terminal: bool,
@@ -90,6 +92,7 @@ impl Process {
             caps: capabilities(given, field)?,
             no_new_privs: given.no_new_privileges().unwrap_or(false),
             rlimits: rlimits(given, field)?,
+            tuning: Tuning::of_process(given, field)?,
             oom_score_adj: oom_score_adj(given, field)?,
             terminal: given.terminal().unwrap_or(false),
             console_size: given.console_size().and_then(|size| {
@@ -116,9 +119,6 @@ fn refuse(given: &oci_spec::runtime::Process, field: &str) -> Result<(), PlanErr
         (set(given.selinux_label()), "selinuxLabel"),
         (set(given.command_line()), "commandLine"),
         (set(given.user().username()), "user.username"),
-        (given.io_priority().is_some(), "ioPriority"),
-        (given.scheduler().is_some(), "scheduler"),
-        (given.exec_cpu_affinity().is_some(), "execCPUAffinity"),
     ];
     match present.into_iter().find(|(present, _)| *present) {
         Some((_, name)) => Err(PlanError::unsupported(

@@ -52,7 +52,7 @@ fn what_is_not_honoured_is_named() {
     for (path, value) in [
         ("linux/seccomp", seccomp),
         ("linux/intelRdt", json!({})),
-        ("linux/personality", json!({ "domain": "LINUX" })),
+        ("linux/personality", json!({ "domain": "LINUX", "flags": ["X"] })),
         ("linux/mountLabel", json!("x")),
         ("linux/netDevices", json!({ "eth0": {} })),
         ("linux/resources", json!({ "blockIO": { "weight": 10 } })),
@@ -67,8 +67,6 @@ fn what_is_not_honoured_is_named() {
         ("linux/namespaces", json!([{ "type": "mount", "path": "/x" }])),
         ("process/apparmorProfile", json!("x")),
         ("process/selinuxLabel", json!("x")),
-        ("process/ioPriority", json!({ "class": "IOPRIO_CLASS_BE", "priority": 1 })),
-        ("process/scheduler", json!({ "policy": "SCHED_BATCH" })),
         (
             "mounts",
             json!([{ "destination": "/x", "source": "/x", "options": ["bind", "remount"] }]),
@@ -103,6 +101,21 @@ fn what_makes_no_sense_is_named() {
         ("process/env", json!(["NOVALUE"]), "process.env[0]"),
         ("process/user", json!({ "uid": u32::MAX, "gid": 0 }), "process.user.uid"),
         ("process/oomScoreAdj", json!(1001), "process.oomScoreAdj"),
+        (
+            "process/ioPriority",
+            json!({ "class": "IOPRIO_CLASS_BE", "priority": 8 }),
+            "process.ioPriority.priority",
+        ),
+        (
+            "process/scheduler",
+            json!({ "policy": "SCHED_OTHER", "nice": 20 }),
+            "process.scheduler.nice",
+        ),
+        (
+            "linux/memoryPolicy",
+            json!({ "mode": "MPOL_BIND", "nodes": "1024" }),
+            "linux.memoryPolicy.nodes",
+        ),
         (
             "process/rlimits",
             json!([{ "type": "RLIMIT_CORE", "soft": 2, "hard": 1 }]),

@@ -16,5 +16,6 @@ mod mounts;
 mod nothing_left;
 mod security;
 mod time;
+mod tuning;
 mod users;
 mod world;
