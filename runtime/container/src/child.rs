@@ -7,6 +7,7 @@
 mod copy_up;
 mod devices;
 mod hooks;
+mod lsm;
 mod process;
 mod report;
 mod rootfs;

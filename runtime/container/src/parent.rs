@@ -6,6 +6,7 @@ mod exec;
 mod home;
 mod idmap;
 mod ids;
+mod lsm;
 mod prepare;
 mod rights;
 mod sync;
@@ -105,6 +106,8 @@ pub fn create(
     gate: StartGate,
 ) -> Result<Created, CreateError> {
     check_terminal(&plan.process, &stdio)?;
+    lsm::check(&plan)?;
+    lsm::simplify(&mut plan.process);
     states.reserve(&plan.id)?;
     let mut undo = Undo::new(states, &plan.id);
     let mut warnings = Vec::new();

@@ -92,6 +92,10 @@ pub struct Plan {
     /// `/dev` is the container's own, so nodes and links are made in it.
     pub(crate) set_up_dev: bool,
     pub(crate) devices: Vec<Device>,
+    /// SELinux's label for what is mounted new.
+    pub(crate) mount_label: Option<CString>,
+    /// Options of the file system behind masked directories.
+    pub(crate) mask_options: Vec<mount::FsOption>,
     pub(crate) masked_paths: Vec<CString>,
     pub(crate) readonly_paths: Vec<CString>,
     /// Files below `/proc`, and what is written to them.
@@ -136,7 +140,13 @@ impl Plan {
         }
         let rootfs = options.bundle.join(root.path());
         let namespaces = Namespaces::new(linux)?;
-        let mounts = mounts::plan(spec, options.bundle)?;
+        let mount_label = linux.mount_label().as_deref().filter(|label| !label.is_empty());
+        let mount_label =
+            mount_label.map(|label| c_string("linux.mountLabel", label.as_bytes())).transpose()?;
+        let mut mounts = mounts::plan(spec, options.bundle)?;
+        if let Some(label) = &mount_label {
+            mounts.iter_mut().for_each(|mount| mount.label(label));
+        }
         let mut process = Process::new(process, "process")?;
         process.preserve_fds = options.preserve_fds;
         process.tuning.add_container(linux)?;
@@ -159,6 +169,11 @@ impl Plan {
             domainname: name(spec.domainname().as_deref(), "domainname", namespaces.own_uts())?,
             set_up_dev: !mounts.iter().any(Mount::replaces_dev),
             devices: devices::plan(linux)?,
+            mask_options: mount_label
+                .iter()
+                .map(|label| (c"context".to_owned(), Some(label.clone())))
+                .collect(),
+            mount_label,
             masked_paths: paths(linux.masked_paths().as_deref(), "linux.maskedPaths")?,
             readonly_paths: paths(linux.readonly_paths().as_deref(), "linux.readonlyPaths")?,
             sysctls: sysctls(linux, &namespaces)?,
@@ -192,7 +207,6 @@ fn refuse_unsupported(spec: &Spec) -> Result<(), PlanError> {
     let Some(linux) = spec.linux() else { return Ok(()) };
     refuse(linux.seccomp().is_some(), "linux.seccomp")?;
     refuse(linux.intel_rdt().is_some(), "linux.intelRdt")?;
-    refuse(linux.mount_label().as_ref().is_some_and(|l| !l.is_empty()), "linux.mountLabel")?;
     refuse(linux.net_devices().as_ref().is_some_and(|n| !n.is_empty()), "linux.netDevices")
 }
 

@@ -14,7 +14,7 @@ use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::report::{At as _, Failure, Outcome, READY, Step, TERMINAL, say, say_with};
 use super::rootfs::Root;
-use super::{Common, Gate, Streams, hooks, tuning};
+use super::{Common, Gate, Streams, hooks, lsm, tuning};
 use crate::plan::Process;
 
 /// Root of the user namespace that this process has just come into.
@@ -78,6 +78,7 @@ fn prepare<'a>(common: &'a Common<'_>) -> Outcome<'a, &'a CStr> {
             Err(errno) => return Err(Failure::new(Step::Keyring, name.to_bytes(), errno)),
         }
     }
+    lsm::apply(process)?;
     tuning::apply(&process.tuning)?;
     for (name, resource, limit) in &process.rlimits {
         rustix::process::setrlimit(*resource, *limit).at(Step::Rlimit, name.to_bytes())?;

@@ -71,6 +71,8 @@ steps! {
     Pivot = "change root to",
     Streams = "set up standard stream",
     Keyring = "join session keyring",
+    AppArmor = "tell AppArmor to",
+    Selinux = "give SELinux label",
     MemoryPolicy = "set_mempolicy for",
     Personality = "personality for",
     IoPriority = "ioprio_set for",

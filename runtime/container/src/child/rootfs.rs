@@ -171,7 +171,7 @@ pub(super) fn finish<'a>(root: &Root, plan: &'a Plan) -> Outcome<'a, ()> {
     }
     let mut empty = None;
     for path in &plan.masked_paths {
-        mask(root, path, &mut empty)?;
+        mask(root, plan, path, &mut empty)?;
     }
     let readonly = Attributes { set: mount::RDONLY, ..Default::default() };
     for mount in plan.mounts.iter().filter(|mount| mount.late_readonly) {
@@ -197,7 +197,12 @@ fn readonly<'a>(root: &Root, path: &'a CStr) -> Outcome<'a, ()> {
 
 /// Hides a file behind the null device and a directory behind an empty one that cannot be written;
 /// all masked directories share one file system.
-fn mask<'a>(root: &Root, path: &'a CStr, empty: &mut Option<OwnedFd>) -> Outcome<'a, ()> {
+fn mask<'a>(
+    root: &Root,
+    plan: &Plan,
+    path: &'a CStr,
+    empty: &mut Option<OwnedFd>,
+) -> Outcome<'a, ()> {
     let bytes = path.to_bytes();
     let Some(target) = find(root, path, Step::Mask)? else { return Ok(()) };
     let stat = rustix::fs::fstat(&target).at(Step::Mask, bytes)?;
@@ -210,7 +215,7 @@ fn mask<'a>(root: &Root, path: &'a CStr, empty: &mut Option<OwnedFd>) -> Outcome
         Some(first) => mount::clone_fd(first.as_fd(), false).at(Step::Mask, bytes)?,
         None => {
             let attributes = mount::RDONLY | mount::NOSUID | mount::NODEV | mount::NOEXEC;
-            mount::new_filesystem(c"tmpfs", Some(c"tmpfs"), &[], attributes)
+            mount::new_filesystem(c"tmpfs", Some(c"tmpfs"), &plan.mask_options, attributes)
                 .at(Step::Mask, bytes)?
         }
     };

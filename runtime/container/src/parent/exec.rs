@@ -15,7 +15,7 @@ use super::rights::Rights;
 use super::undo::Undo;
 use super::{
     ChildrenIn, Created, Parenthood, Stdio, cgroup, check_terminal, deliver, home, ids,
-    limit_capabilities, prepare, split, sync,
+    limit_capabilities, lsm, prepare, split, sync,
 };
 use crate::child::{self, Common, Gate, Target};
 use crate::plan::{Process, Tuning};
@@ -59,6 +59,8 @@ pub fn exec(
     process.preserve_fds = options.preserve_fds;
     tune(&mut process.tuning, &state);
     check_terminal(&process, &stdio)?;
+    lsm::check_process(&process)?;
+    lsm::simplify(&mut process);
     let rights = Rights::of_this_process();
     let in_user = state.has_namespace(Kind::User.name());
     let no_groups = in_user && ids::denies_groups(state.pid);

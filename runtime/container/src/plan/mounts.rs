@@ -121,6 +121,16 @@ const PROC_COVERABLE: [&[u8]; 12] = [
 ];
 
 impl Mount {
+    /// Adds the label for all files of a new file system. The kernel's own views label themselves.
+    pub(super) fn label(&mut self, label: &CString) {
+        if let MountKind::Filesystem { kind, options, .. } = &mut self.kind
+            && !matches!(kind.to_bytes(), b"proc" | b"sysfs" | b"mqueue")
+            && !options.iter().any(|one| one.0.to_bytes().ends_with(b"context"))
+        {
+            options.push((c"context".to_owned(), Some(label.clone())));
+        }
+    }
+
     /// Whether this bind mount takes the place of `/dev`, nodes and all.
     pub(crate) fn replaces_dev(&self) -> bool {
         matches!(self.kind, MountKind::Bind { .. }) && self.destination.to_bytes() == b"/dev"

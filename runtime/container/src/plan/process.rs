@@ -33,6 +33,10 @@ pub(crate) struct Process {
     pub(crate) caps: caps::Sets,
     pub(crate) no_new_privs: bool,
     pub(crate) tuning: Tuning,
+    /// What AppArmor is told for the program: `exec` and the profile.
+    pub(crate) apparmor: Option<CString>,
+    /// The label that SELinux shall give the program.
+    pub(crate) selinux: Option<CString>,
     pub(crate) rlimits: Vec<(CString, Resource, Rlimit)>,
     pub(crate) oom_score_adj: Option<i32>,
     pub(crate) terminal: bool,
@@ -92,6 +96,17 @@ impl Process {
             caps: capabilities(given, field)?,
             no_new_privs: given.no_new_privileges().unwrap_or(false),
             rlimits: rlimits(given, field)?,
+            apparmor: text(given.apparmor_profile())
+                .map(|profile| {
+                    c_string(
+                        &format!("{field}.apparmorProfile"),
+                        format!("exec {profile}").as_bytes(),
+                    )
+                })
+                .transpose()?,
+            selinux: text(given.selinux_label())
+                .map(|label| c_string(&format!("{field}.selinuxLabel"), label.as_bytes()))
+                .transpose()?,
             tuning: Tuning::of_process(given, field)?,
             oom_score_adj: oom_score_adj(given, field)?,
             terminal: given.terminal().unwrap_or(false),
@@ -112,18 +127,21 @@ impl Process {
     }
 }
 
+/// Empty is as good as absent.
+fn text(given: &Option<String>) -> Option<&String> {
+    given.as_ref().filter(|text| !text.is_empty())
+}
+
+/// What is for other platforms.
 fn refuse(given: &oci_spec::runtime::Process, field: &str) -> Result<(), PlanError> {
-    let set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     let present = [
-        (set(given.apparmor_profile()), "apparmorProfile"),
-        (set(given.selinux_label()), "selinuxLabel"),
-        (set(given.command_line()), "commandLine"),
-        (set(given.user().username()), "user.username"),
+        (text(given.command_line()).is_some(), "commandLine"),
+        (text(given.user().username()).is_some(), "user.username"),
     ];
     match present.into_iter().find(|(present, _)| *present) {
         Some((_, name)) => Err(PlanError::unsupported(
             format!("{field}.{name}"),
-            "this runtime does not honour it yet; remove the field",
+            "it is for Windows; remove the field",
         )),
         None => Ok(()),
     }

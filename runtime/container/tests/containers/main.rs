@@ -11,6 +11,7 @@ mod exec;
 mod filesystem;
 mod gate;
 mod hooks;
+mod labels;
 mod limits;
 mod mounts;
 mod nothing_left;
