@@ -183,6 +183,15 @@ pub enum CreateError {
     /// A step of the child's failed.
     #[error("container process")]
     Child(#[from] ChildFailure),
+    /// A network device could not be given to the container.
+    #[error("{field}")]
+    NetDevice {
+        /// The field's JSON path.
+        field: String,
+        /// Why.
+        #[source]
+        source: corten_sys_netlink::NetlinkError,
+    },
     /// A hook failed.
     #[error("hook")]
     Hook(#[from] HookError),

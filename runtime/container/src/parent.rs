@@ -7,6 +7,7 @@ mod home;
 mod idmap;
 mod ids;
 mod lsm;
+mod net_devices;
 mod prepare;
 mod rights;
 mod sync;
@@ -156,6 +157,7 @@ pub fn create(
     }
     let Cloned { pid, pidfd } = cloned;
     ids::map(&plan, pid, rights)?;
+    net_devices::give(&plan, &prepared, pid)?;
     prepare::oom_score(&plan.process, pid, &mut warnings)?;
     if let Some(file) = &start_state {
         hooks::tell_start(&plan, pid, file)?;

@@ -5,6 +5,7 @@ mod hooks;
 mod mount_options;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod process;
 mod resources;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub(crate) use hooks::{Hook, Hooks};
 pub(crate) use mount_options::all as mount_options;
 pub(crate) use mounts::{Mount, MountKind};
 pub(crate) use namespaces::{IdMap, Namespaces};
+pub(crate) use net_devices::NetDevice;
 pub(crate) use process::Process;
 pub(crate) use tuning::Tuning;
 
@@ -100,6 +102,7 @@ pub struct Plan {
     pub(crate) readonly_paths: Vec<CString>,
     /// Files below `/proc`, and what is written to them.
     pub(crate) sysctls: Vec<(CString, CString)>,
+    pub(crate) net_devices: Vec<NetDevice>,
     pub(crate) cgroup: CgroupPath,
     pub(crate) resources: Resources,
     /// A cgroup or a limit is asked for, so that going without would be a lie.
@@ -177,6 +180,7 @@ impl Plan {
             masked_paths: paths(linux.masked_paths().as_deref(), "linux.maskedPaths")?,
             readonly_paths: paths(linux.readonly_paths().as_deref(), "linux.readonlyPaths")?,
             sysctls: sysctls(linux, &namespaces)?,
+            net_devices: net_devices::plan(linux, &namespaces)?,
             cgroup: cgroup_path(id, linux)?,
             needs_cgroup: resources::any(linux)
                 || linux.cgroups_path().as_ref().is_some_and(|path| !path.as_os_str().is_empty()),
@@ -206,8 +210,7 @@ fn refuse_unsupported(spec: &Spec) -> Result<(), PlanError> {
     refuse(spec.zos().is_some(), "zos")?;
     let Some(linux) = spec.linux() else { return Ok(()) };
     refuse(linux.seccomp().is_some(), "linux.seccomp")?;
-    refuse(linux.intel_rdt().is_some(), "linux.intelRdt")?;
-    refuse(linux.net_devices().as_ref().is_some_and(|n| !n.is_empty()), "linux.netDevices")
+    refuse(linux.intel_rdt().is_some(), "linux.intelRdt")
 }
 
 /// A string of the specification as the kernel takes it.

@@ -219,6 +219,7 @@ fn create_fault(step: &str, id: &ContainerId, error: &CreateError) -> Fault {
         CreateError::Cgroup { .. }
         | CreateError::Prepare { .. }
         | CreateError::Parent { .. }
+        | CreateError::NetDevice { .. }
         | CreateError::Hook(_)
         | CreateError::Ended { .. } => FaultCode::Internal,
     };

@@ -14,6 +14,7 @@ mod hooks;
 mod labels;
 mod limits;
 mod mounts;
+mod net;
 mod nothing_left;
 mod security;
 mod time;
