@@ -59,6 +59,7 @@ steps! {
     Filesystem = "make file system for",
     Mount = "mount",
     Attributes = "set mount attributes of",
+    ProcReplace = "refuse to mount anything but procfs at",
     ProcCover = "refuse to mount over a file of procfs at",
     Device = "make device",
     Link = "make link in /dev",
@@ -232,9 +233,9 @@ mod tests {
         assert_eq!(parsed.errno, Errno::PERM);
     }
 
-    /// CVE-2021-43784's class: what comes from a process that becomes the container's is bounded.
+    /// What comes from a process that becomes the container's is bounded.
     #[test]
-    fn garbage_is_no_record() {
+    fn cve_2021_43784_garbage_is_no_record() {
         for record in [b"".as_slice(), b"X", b"F", b"F\xff\x01\0\0\0", b"F\0\0\0\0\0", b"RR"] {
             assert_eq!(parse(record), None);
         }

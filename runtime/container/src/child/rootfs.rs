@@ -95,11 +95,13 @@ fn one<'a>(root: &Root, plan: &Plan, mount: &'a Mount, source: &'a Source) -> Ou
     }
     match (source, &mount.kind) {
         (Source::Tree(tree, _) | Source::Unified(tree), _) => {
+            only_procfs(mount, tree)?;
             mount::attach(tree.as_fd(), target.as_fd()).at(Step::Mount, path)
         }
         (Source::Several(trees), _) => cgroups(mount, trees, target.as_fd()),
         (Source::Fresh, MountKind::Filesystem { .. }) => {
             let tree = sources::filesystem(plan, mount)?;
+            only_procfs(mount, &tree)?;
             if mount.takes_mode {
                 let covered = rustix::fs::fstat(&target).at(Step::Target, path)?;
                 let mode = Mode::from_raw_mode(covered.st_mode & 0o7777);
@@ -114,6 +116,17 @@ fn one<'a>(root: &Root, plan: &Plan, mount: &'a Mount, source: &'a Source) -> Ou
         }
         (Source::Fresh | Source::Deferred, _) => Err(Failure::new(Step::Mount, path, Errno::INVAL)),
     }
+}
+
+/// A program that looks into `/proc` must find the kernel there and not a folder that somebody has
+/// filled (CVE-2019-16884).
+fn only_procfs<'a>(mount: &'a Mount, tree: &OwnedFd) -> Outcome<'a, ()> {
+    let path = mount.destination.to_bytes();
+    let kind = rustix::fs::fstatfs(tree).at(Step::ProcReplace, path)?.f_type;
+    if path == b"/proc" && kind != PROC_SUPER_MAGIC {
+        return Err(Failure::new(Step::ProcReplace, path, Errno::PERM));
+    }
+    Ok(())
 }
 
 /// Propagation and recursive attributes of a new file system.
