@@ -18,6 +18,7 @@ mod id;
 mod lifecycle;
 mod parent;
 mod plan;
+mod rdt;
 mod state;
 
 pub use error::{ChildFailure, CreateError, HookError, LifecycleError, PlanError, StateError};

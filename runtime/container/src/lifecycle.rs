@@ -8,7 +8,7 @@ use corten_sys_linux::{SysError, signal};
 use rustix::fs::{Mode, OFlags};
 
 use crate::state::{FIFO_FILE, State};
-use crate::{ContainerId, LifecycleError, StateDir, StateError, Status, hooks};
+use crate::{ContainerId, LifecycleError, StateDir, StateError, Status, hooks, rdt};
 
 const SIGKILL: i32 = 9;
 /// How long processes may take to end after SIGKILL.
@@ -117,6 +117,7 @@ pub fn delete(states: &StateDir, id: &ContainerId, force: bool) -> Result<(), Li
     let removed = remove_cgroup(&state);
     // While processes or the cgroup are left the state stays, so that delete can be tried again.
     ended.and(removed)?;
+    rdt::remove(states, id.as_str());
     states.remove(id)?;
     poststop.run();
     Ok(())

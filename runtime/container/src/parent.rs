@@ -29,7 +29,7 @@ pub use sync::{parse_failure, release};
 use crate::child::{self, Common, Gate, Prepared, StartHooks, Streams};
 use crate::plan::{Plan, Process};
 use crate::state::{FIFO_FILE, STATE_VERSION, State, now_rfc3339, process_stat};
-use crate::{CreateError, StateDir, hooks};
+use crate::{CreateError, StateDir, hooks, rdt};
 use rights::Rights;
 use undo::Undo;
 
@@ -158,6 +158,7 @@ pub fn create(
     let Cloned { pid, pidfd } = cloned;
     ids::map(&plan, pid, rights)?;
     net_devices::give(&plan, &prepared, pid)?;
+    let folders = join_rdt(&plan, pid)?;
     prepare::oom_score(&plan.process, pid, &mut warnings)?;
     if let Some(file) = &start_state {
         hooks::tell_start(&plan, pid, file)?;
@@ -171,6 +172,7 @@ pub fn create(
     if matches!(gate, OpenGate::Socket(_)) {
         states.mark_pending(&plan.id)?;
     }
+    folders.keep(states, plan.id.as_str())?;
     hooks::keep(states, &plan)?;
     states.save(&plan.id, &state_of(&plan, pid, group.is_some())?)?;
     undo.keep();
@@ -207,6 +209,16 @@ fn make_process(
     // well, for it must not be in it yet.
     args.namespaces = plan.namespaces.new.without(Namespaces::CGROUP).without(Namespaces::TIME);
     clone3(&args, || child::run_init(common, plan, prepared)).map_err(error)
+}
+
+fn join_rdt(plan: &Plan, pid: Pid) -> Result<rdt::Folders, CreateError> {
+    let Some(wanted) = &plan.rdt else { return Ok(rdt::Folders::default()) };
+    rdt::join(&rdt::root()?, wanted, pid).map_err(|failure| match failure {
+        rdt::Failure::Plan(error) => error.into(),
+        rdt::Failure::System(field, source) => {
+            CreateError::Prepare { field: field.to_owned(), source }
+        }
+    })
 }
 
 fn hook_state(source: SysError) -> CreateError {

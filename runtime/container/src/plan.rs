@@ -7,6 +7,7 @@ mod mounts;
 mod namespaces;
 mod net_devices;
 mod process;
+mod rdt;
 mod resources;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub(crate) use mounts::{Mount, MountKind};
 pub(crate) use namespaces::{IdMap, Namespaces};
 pub(crate) use net_devices::NetDevice;
 pub(crate) use process::Process;
+pub(crate) use rdt::Rdt;
 pub(crate) use tuning::Tuning;
 
 use process::environment;
@@ -103,6 +105,7 @@ pub struct Plan {
     /// Files below `/proc`, and what is written to them.
     pub(crate) sysctls: Vec<(CString, CString)>,
     pub(crate) net_devices: Vec<NetDevice>,
+    pub(crate) rdt: Option<Rdt>,
     pub(crate) cgroup: CgroupPath,
     pub(crate) resources: Resources,
     /// A cgroup or a limit is asked for, so that going without would be a lie.
@@ -181,6 +184,7 @@ impl Plan {
             readonly_paths: paths(linux.readonly_paths().as_deref(), "linux.readonlyPaths")?,
             sysctls: sysctls(linux, &namespaces)?,
             net_devices: net_devices::plan(linux, &namespaces)?,
+            rdt: rdt::plan(id, linux)?,
             cgroup: cgroup_path(id, linux)?,
             needs_cgroup: resources::any(linux)
                 || linux.cgroups_path().as_ref().is_some_and(|path| !path.as_os_str().is_empty()),
@@ -209,8 +213,7 @@ fn refuse_unsupported(spec: &Spec) -> Result<(), PlanError> {
     refuse(spec.vm().is_some(), "vm")?;
     refuse(spec.zos().is_some(), "zos")?;
     let Some(linux) = spec.linux() else { return Ok(()) };
-    refuse(linux.seccomp().is_some(), "linux.seccomp")?;
-    refuse(linux.intel_rdt().is_some(), "linux.intelRdt")
+    refuse(linux.seccomp().is_some(), "linux.seccomp")
 }
 
 /// A string of the specification as the kernel takes it.

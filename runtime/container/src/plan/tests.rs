@@ -51,7 +51,6 @@ fn what_is_not_honoured_is_named() {
     let seccomp = json!({ "defaultAction": "SCMP_ACT_ALLOW" });
     for (path, value) in [
         ("linux/seccomp", seccomp),
-        ("linux/intelRdt", json!({})),
         ("linux/personality", json!({ "domain": "LINUX", "flags": ["X"] })),
         ("linux/resources", json!({ "blockIO": { "weight": 10 } })),
         ("linux/resources", json!({ "network": { "classID": 1 } })),
@@ -136,6 +135,8 @@ fn what_makes_no_sense_is_named() {
             json!([{ "type": "mount" }, { "type": "network", "path": "x" }]),
             "linux.namespaces[1]",
         ),
+        ("linux/intelRdt", json!({ "closID": "../x" }), "linux.intelRdt.closID"),
+        ("linux/intelRdt", json!({ "l3CacheSchema": "x" }), "linux.intelRdt.schemata"),
         ("linux/netDevices", json!({ "eth0": {} }), "linux.netDevices"),
         ("linux/netDevices", json!({ "a": { "name": "e%d" } }), "linux.netDevices.a.name"),
         ("linux/netDevices", json!({ "a/b": {} }), "linux.netDevices.a/b"),

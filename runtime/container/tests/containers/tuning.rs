@@ -76,3 +76,22 @@ fn an_execs_processors_are_as_asked() {
     // This thread itself stays where it was.
     assert_eq!(rustix::thread::sched_getaffinity(None).unwrap(), allowed);
 }
+
+/// Where the processor has none of it, the field is named; where it has, the class is made and goes.
+#[test]
+fn a_class_of_service_is_made_or_named() {
+    need_containers!();
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    let mut world = World::new("true");
+    world.spec["linux"]["intelRdt"] = json!({ "enableMonitoring": true });
+    if mounts.lines().any(|line| line.split(' ').nth(2) == Some("resctrl")) {
+        world.output_of_run();
+    } else {
+        let error = world.create_error();
+        assert!(
+            error.contains("linux.intelRdt is not supported: resctrl is not mounted"),
+            "{error}"
+        );
+        assert!(world.cgroup_folders().is_empty());
+    }
+}
