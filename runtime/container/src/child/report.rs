@@ -239,6 +239,9 @@ mod tests {
         for record in [b"".as_slice(), b"X", b"F", b"F\xff\x01\0\0\0", b"F\0\0\0\0\0", b"RR"] {
             assert_eq!(parse(record), None);
         }
-        assert_eq!(parse(&[b'F'; RECORD_BYTES_MAX + 1]), None);
+        let mut longest = [b'o'; RECORD_BYTES_MAX + 1];
+        longest[..HEADER_BYTES].copy_from_slice(b"F\x01\x02\0\0\0");
+        assert!(parse(&longest[..RECORD_BYTES_MAX]).is_some());
+        assert_eq!(parse(&longest), None);
     }
 }

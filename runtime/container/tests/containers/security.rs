@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use corten_tests_harness::{NamespaceOptions, in_new_namespaces};
 use serde_json::json;
 
-use corten_runtime_container::{delete, start};
+use corten_runtime_container::{Console, StartGate, Stdio, delete, start};
 
 use crate::world::{World, chain, need_containers};
 
@@ -210,9 +210,7 @@ fn cve_2025_31133_a_false_null_device_masks_nothing() {
     in_new_namespaces(MOUNTS_ONLY, || {
         let stdio = world.to_file();
         rustix::mount::mount_bind(&decoy, "/dev/null").unwrap();
-        let error = world
-            .create_with(stdio, corten_runtime_container::StartGate::Fifo)
-            .expect_err("create must fail");
+        let error = world.create_with(stdio, StartGate::Fifo).expect_err("create must fail");
         assert!(chain(&error).contains("verify the host's \"/dev/null\""), "{}", chain(&error));
     });
 }
@@ -242,14 +240,21 @@ fn cve_2026_41579_dev_as_a_link_reaches_no_host_folder() {
 #[test]
 fn cve_2025_52565_a_false_terminal_is_refused() {
     need_containers!();
-    let mut world = World::new("true");
-    world.spec["process"]["terminal"] = json!(true);
-    world.spec["mounts"].as_array_mut().unwrap().retain(|mount| mount["type"] != "devpts");
-    world.spec["linux"]["devices"] =
-        json!([{ "path": "/dev/pts/ptmx", "type": "c", "major": 5, "minor": 2 }]);
-    let stdio = corten_runtime_container::Stdio::Terminal(corten_runtime_container::Console::Keep);
-    let error = world.create_with(stdio, corten_runtime_container::StartGate::Fifo).unwrap_err();
-    assert!(chain(&error).contains("open terminal \"/dev/pts/ptmx\""), "{}", chain(&error));
+    for node in [
+        json!({ "path": "/dev/pts/ptmx", "type": "c", "major": 5, "minor": 2 }),
+        // What an image could have there; it must not even be opened.
+        json!({ "path": "/dev/pts/ptmx", "type": "p" }),
+        json!({ "path": "/dev/pts/ptmx", "type": "c", "major": 1, "minor": 5 }),
+    ] {
+        let mut world = World::new("true");
+        world.spec["process"]["terminal"] = json!(true);
+        world.spec["mounts"].as_array_mut().unwrap().retain(|mount| mount["type"] != "devpts");
+        world.spec["linux"]["devices"] = json!([node]);
+        let stdio = Stdio::Terminal(Console::Keep);
+        let error = chain(&world.create_with(stdio, StartGate::Fifo).unwrap_err());
+        let expected = "open terminal \"/dev/pts/ptmx\": No such device (";
+        assert!(error.contains(expected), "{node}: {error}");
+    }
 }
 
 /// A console that is a link to a host's file is resolved inside.
@@ -268,8 +273,8 @@ fn cve_2025_52565_a_console_link_stays_inside() {
     world.spec["mounts"].as_array_mut().unwrap().push(json!({
         "destination": "/dev/pts", "type": "devpts", "source": "devpts", "options": ["newinstance"],
     }));
-    let stdio = corten_runtime_container::Stdio::Terminal(corten_runtime_container::Console::Keep);
-    world.create_with(stdio, corten_runtime_container::StartGate::Fifo).unwrap();
+    let stdio = Stdio::Terminal(Console::Keep);
+    world.create_with(stdio, StartGate::Fifo).unwrap();
     // The link's target was made inside the root, and the terminal mounted there.
     let inside = world.path("outside").strip_prefix("/").unwrap().to_owned();
     assert!(world.rootfs().join(inside).is_file());
