@@ -69,18 +69,20 @@ fn cgroup(mount: &Mount) -> Outcome<'_, OwnedFd> {
 }
 
 /// A new file system. Where the namespace that it shows is not this user namespace's, the kernel
-/// makes none, and the host's own mount of it is what there is to be seen.
+/// makes none; if it is the host's, the host's own mount is what there is to be seen. Of a pid
+/// namespace that is somebody else's that would show the host's processes, so there it fails.
 pub(super) fn filesystem<'a>(plan: &Plan, mount: &'a Mount) -> Outcome<'a, OwnedFd> {
     let path = mount.destination.to_bytes();
     let MountKind::Filesystem { kind, source, options } = &mount.kind else {
         return Err(Failure::new(Step::Filesystem, path, Errno::INVAL));
     };
     let made = mount::new_filesystem(kind, source.as_deref(), options, mount.attributes.set);
-    let shared = |namespace| !plan.namespaces.new.contains(namespace);
+    let own = plan.namespaces.own_kinds();
     let host = match (&made, kind.to_bytes()) {
-        (Err(Errno::PERM), b"sysfs") if shared(Namespaces::NET) => c"/sys",
-        (Err(Errno::PERM), b"proc") if shared(Namespaces::PID) => c"/proc",
-        (Err(Errno::PERM), b"mqueue") if shared(Namespaces::IPC) => c"/dev/mqueue",
+        // All of it but the devices of the network is the same for everybody.
+        (Err(Errno::PERM), b"sysfs") if !plan.namespaces.new.contains(Namespaces::NET) => c"/sys",
+        (Err(Errno::PERM), b"proc") if !own.contains(Namespaces::PID) => c"/proc",
+        (Err(Errno::PERM), b"mqueue") if !own.contains(Namespaces::IPC) => c"/dev/mqueue",
         _settled => return made.at(Step::Filesystem, path),
     };
     let tree = mount::clone_path(host, true).at(Step::Source, host.to_bytes())?;

@@ -185,3 +185,38 @@ fn a_writable_cgroup_is_handed_over() {
         drop(process);
     }
 }
+
+/// A pid namespace of the host's beside a new user namespace: the kernel makes no procfs of it, and
+/// the host's own would show the host's processes.
+#[test]
+fn procfs_of_anothers_pid_namespace_is_never_the_hosts() {
+    need_containers!();
+    let one = World::new("sleep 1000");
+    let _first = one.begin();
+    let pid = one.states.load(&one.id).unwrap().pid;
+    let mut two = world("ls /proc");
+    without(&mut two, "pid");
+    namespaces(&mut two).push(json!({ "type": "pid", "path": format!("/proc/{pid}/ns/pid") }));
+    let error = two.create_error();
+    assert!(error.contains("make file system for \"/proc\": Operation not permitted"), "{error}");
+}
+
+/// As the containers of a pod do that share their processes.
+#[test]
+fn user_and_pid_namespace_are_joined_together() {
+    need_containers!();
+    let one = world("sleep 1000");
+    let _first = one.begin();
+    let pid = one.states.load(&one.id).unwrap().pid;
+    let mut two = world("ps; id -u");
+    for (name, kind) in [("user", "user"), ("pid", "pid"), ("network", "net")] {
+        without(&mut two, name);
+        let path = format!("/proc/{pid}/ns/{kind}");
+        namespaces(&mut two).push(json!({ "type": name, "path": path }));
+    }
+    for field in ["uidMappings", "gidMappings"] {
+        two.spec["linux"].as_object_mut().unwrap().remove(field);
+    }
+    let output = two.output_of_run();
+    assert!(output.contains("sleep 1000") && output.ends_with("\n0\n"), "{output}");
+}
