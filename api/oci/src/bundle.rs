@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::{Process, Spec};
 use serde::de::DeserializeOwned;
 
+use crate::amend::amend;
+
 /// How long a document may be: far more than any engine writes, far less than hurts.
 const DOCUMENT_BYTES_MAX: u64 = 16 << 20;
 
@@ -75,7 +77,7 @@ impl Bundle {
 /// # Errors
 /// See [`DocumentError`].
 pub fn parse_spec(text: &[u8], document: &str) -> Result<Spec, DocumentError> {
-    let spec: Spec = parse(text, document)?;
+    let spec: Spec = parse(text, document, "/process")?;
     let version = spec.version();
     if !(version == "1" || version.starts_with("1.")) {
         return Err(DocumentError::Version {
@@ -91,7 +93,7 @@ pub fn parse_spec(text: &[u8], document: &str) -> Result<Spec, DocumentError> {
 /// # Errors
 /// See [`DocumentError`].
 pub fn parse_process(text: &[u8], document: &str) -> Result<Process, DocumentError> {
-    parse(text, document)
+    parse(text, document, "")
 }
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, DocumentError> {
@@ -108,7 +110,21 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, DocumentError> {
     Ok(text)
 }
 
-fn parse<T: DeserializeOwned>(text: &[u8], document: &str) -> Result<T, DocumentError> {
+fn parse<T: DeserializeOwned>(
+    text: &[u8],
+    document: &str,
+    process: &str,
+) -> Result<T, DocumentError> {
+    parse_strictly(text, document).or_else(|error| {
+        let amended = serde_json::from_slice(text).ok().and_then(|mut value| {
+            amend(&mut value, process).then(|| serde_json::from_value(value).ok()).flatten()
+        });
+        // The first error has lines and columns; and it is the document's own.
+        amended.ok_or(error)
+    })
+}
+
+fn parse_strictly<T: DeserializeOwned>(text: &[u8], document: &str) -> Result<T, DocumentError> {
     let mut json = serde_json::Deserializer::from_slice(text);
     let parsed = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let field = error.path().to_string();
@@ -128,6 +144,8 @@ fn parse<T: DeserializeOwned>(text: &[u8], document: &str) -> Result<T, Document
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use expect_test::expect;
 
     use super::*;
@@ -158,6 +176,60 @@ mod tests {
             .assert_eq(&message(r#"{"ociVersion":"2.0.0"}"#));
         expect!["config.json: at the end: trailing characters at line 1 column 24"]
             .assert_eq(&message(r#"{"ociVersion":"1.2.0"} {}"#));
+    }
+
+    /// At every level, whatever it is: the specification's "Extensibility".
+    #[test]
+    fn unknown_fields_are_ignored() {
+        let text = json!({
+            "ociVersion": "1.9.0", "future": { "a": 1 },
+            "process": { "user": { "uid": 0, "gid": 0, "future": 1 }, "cwd": "/", "args": ["x"],
+                         "future": [] },
+            "mounts": [{ "destination": "/x", "future": "x" }],
+            "hooks": { "future": [] },
+            "linux": { "future": {}, "resources": { "memory": { "future": 1 }, "future": 2 },
+                       "namespaces": [{ "type": "pid", "future": true }] },
+        });
+        parse_spec(text.to_string().as_bytes(), "config.json").unwrap();
+    }
+
+    #[test]
+    fn an_unknown_capability_is_left_out() {
+        let sets = json!({ "bounding": ["CAP_KILL", "CAP_FUTURE"], "effective": ["CAP_FUTURE"] });
+        let process = json!({ "cwd": "/", "user": { "uid": 0, "gid": 0 }, "capabilities": sets });
+        let read = parse_process(process.to_string().as_bytes(), "process").unwrap();
+        let read = read.capabilities().as_ref().unwrap();
+        assert_eq!(read.bounding().as_ref().unwrap().len(), 1);
+        assert!(read.effective().as_ref().unwrap().is_empty());
+        let spec = json!({ "ociVersion": "1.3.0", "process": process });
+        parse_spec(spec.to_string().as_bytes(), "config.json").unwrap();
+        // What is no name of anything is an error still.
+        let wrong = json!({ "cwd": "/", "user": {}, "capabilities": { "bounding": [7] } });
+        parse_process(wrong.to_string().as_bytes(), "process").unwrap_err();
+    }
+
+    #[test]
+    fn scheduler_flags_have_the_specifications_names() {
+        use oci_spec::runtime::LinuxSchedulerFlag;
+
+        let names = [
+            "SCHED_FLAG_RESET_ON_FORK",
+            "SCHED_FLAG_RECLAIM",
+            "SCHED_FLAG_DL_OVERRUN",
+            "SCHED_FLAG_KEEP_POLICY",
+            "SCHED_FLAG_KEEP_PARAMS",
+            "SCHED_FLAG_UTIL_CLAMP_MIN",
+            "SCHED_FLAG_UTIL_CLAMP_MAX",
+        ];
+        let process = json!({
+            "cwd": "/", "user": { "uid": 0, "gid": 0 },
+            "scheduler": { "policy": "SCHED_OTHER", "flags": names },
+        });
+        let read = parse_process(process.to_string().as_bytes(), "process").unwrap();
+        let flags = read.scheduler().as_ref().unwrap().flags().clone().unwrap();
+        assert_eq!(flags[0], LinuxSchedulerFlag::SchedResetOnFork);
+        assert_eq!(flags[2], LinuxSchedulerFlag::SchedFlagDLOverrun);
+        assert_eq!(flags.len(), names.len());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! their types. Entry types: [`Bundle`], [`parse_process`]. Privileges: none but reading the
 //! bundle.
 
+mod amend;
 mod bundle;
 
 pub use bundle::{Bundle, DocumentError, parse_process, parse_spec};
