@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use corten_tests_harness::{is_root, skip};
+use corten_tests_harness::{NamespaceOptions, in_new_namespaces, is_root, skip};
 use serde_json::{Value, json};
 
 const BUSYBOX: &str = "/bin/busybox";
@@ -203,6 +203,45 @@ fn an_unprivileged_users_hooks_run() {
     let log = std::fs::read_to_string(world.path("log")).unwrap();
     assert_eq!(log.matches("\"creating\"").count(), 2, "{log}");
     assert!(log.contains("\"stopped\""), "{log}");
+}
+
+/// With ranges of `/etc/subuid` and the setuid helpers, a user has more than one id, and groups.
+#[test]
+fn ranges_of_ids_are_mapped_by_the_helpers() {
+    need_root!();
+    if !Path::new("/usr/bin/newuidmap").exists() {
+        skip("needs newuidmap (Debian package uidmap)");
+        return;
+    }
+    let mut world = World::new("id -u; id -G; cat /proc/self/uid_map; cat /proc/self/setgroups");
+    let map = json!([{ "containerID": 0, "hostID": USER, "size": 1 },
+                     { "containerID": 1, "hostID": 700_000, "size": 1000 }]);
+    world.spec["linux"]["uidMappings"] = map.clone();
+    world.spec["linux"]["gidMappings"] = map;
+    world.spec["process"]["user"] = json!({ "uid": 33, "gid": 34, "additionalGids": [7] });
+    let files = [
+        ("/etc/passwd", format!("root:x:0:0::/:/bin/sh\nsome:x:{USER}:{USER}::/:/bin/sh\n")),
+        ("/etc/subuid", "some:700000:1000\n".to_owned()),
+        ("/etc/subgid", "some:700000:1000\n".to_owned()),
+    ];
+    let sources: Vec<_> = files
+        .iter()
+        .map(|(place, text)| {
+            let source = world.path(place.rsplit('/').next().unwrap());
+            std::fs::write(&source, text).unwrap();
+            (source, *place)
+        })
+        .collect();
+    in_new_namespaces(NamespaceOptions { net: false, cgroup: false }, || {
+        for (source, place) in &sources {
+            rustix::mount::mount_bind(source, *place).unwrap();
+        }
+        let output = world.ok(&["run", "one"]);
+        let words: Vec<_> = output.split_ascii_whitespace().collect();
+        let user = USER.to_string();
+        let expected = ["33", "34", "7", "0", &user, "1", "1", "700000", "1000", "allow"];
+        assert_eq!(words, expected, "{output}");
+    });
 }
 
 #[test]

@@ -29,7 +29,7 @@ pub use sync::{parse_failure, release};
 use crate::child::{self, Common, Gate, Prepared, StartHooks, Streams};
 use crate::plan::{Plan, Process};
 use crate::state::{FIFO_FILE, STATE_VERSION, State, now_rfc3339, process_stat};
-use crate::{CreateError, StateDir, hooks, rdt};
+use crate::{CreateError, PlanError, StateDir, hooks, rdt};
 use rights::Rights;
 use undo::Undo;
 
@@ -108,6 +108,7 @@ pub fn create(
 ) -> Result<Created, CreateError> {
     check_terminal(&plan.process, &stdio)?;
     lsm::check(&plan)?;
+    check_time(&plan)?;
     lsm::simplify(&mut plan.process);
     states.reserve(&plan.id)?;
     let mut undo = Undo::new(states, &plan.id);
@@ -209,6 +210,23 @@ fn make_process(
     // well, for it must not be in it yet.
     args.namespaces = plan.namespaces.new.without(Namespaces::CGROUP).without(Namespaces::TIME);
     clone3(&args, || child::run_init(common, plan, prepared)).map_err(error)
+}
+
+/// An exec brings a program into its time namespace since Linux 6.1; before, it would silently stay
+/// outside.
+fn check_time(plan: &Plan) -> Result<(), PlanError> {
+    if !plan.namespaces.new.contains(Namespaces::TIME) {
+        return Ok(());
+    }
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy();
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version >= (6, 1) {
+        return Ok(());
+    }
+    let reason = format!("a time namespace needs Linux 6.1, and this is {release}");
+    Err(PlanError::unsupported("linux.namespaces (time)", reason))
 }
 
 fn join_rdt(plan: &Plan, pid: Pid) -> Result<rdt::Folders, CreateError> {

@@ -122,11 +122,14 @@ fn one<'a>(root: &Root, plan: &Plan, mount: &'a Mount, source: &'a Source) -> Ou
 /// filled (CVE-2019-16884).
 fn only_procfs<'a>(mount: &'a Mount, tree: &OwnedFd) -> Outcome<'a, ()> {
     let path = mount.destination.to_bytes();
-    let kind = rustix::fs::fstatfs(tree).at(Step::ProcReplace, path)?.f_type;
-    if path == b"/proc" && kind != PROC_SUPER_MAGIC {
-        return Err(Failure::new(Step::ProcReplace, path, Errno::PERM));
+    if path != b"/proc" {
+        return Ok(());
     }
-    Ok(())
+    let kind = rustix::fs::fstatfs(tree).at(Step::ProcReplace, path)?.f_type;
+    if kind == PROC_SUPER_MAGIC {
+        return Ok(());
+    }
+    Err(Failure::new(Step::ProcReplace, path, Errno::PERM))
 }
 
 /// Propagation and recursive attributes of a new file system.
