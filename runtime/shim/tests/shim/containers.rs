@@ -104,6 +104,80 @@ fn a_program_that_is_not_there_is_named_and_leaves_nothing() {
     });
 }
 
+/// It takes a process that joins the pod's namespaces to make the one that stays; the shim reaps both.
+#[test]
+fn a_container_has_a_user_namespace_beside_the_pods_namespaces() {
+    isolated(|| {
+        let pod = Pod::start("shim-userns", |_| ());
+        let mut client = pod.client();
+        let bundle = write(&pod, "c1", "cat /proc/self/uid_map; exit 7", |spec| {
+            let map = json!([{ "containerID": 0, "hostID": 0, "size": 4242 }]);
+            let linux = &mut spec["linux"];
+            linux["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
+            linux["uidMappings"] = map.clone();
+            linux["gidMappings"] = map;
+            // The kernel makes none of these for namespaces that are the host's.
+            let mounts = spec["mounts"].as_array_mut().unwrap();
+            mounts.retain(|mount| mount["type"] != "mqueue");
+        });
+        let answer = client.call(create(&pod, "c1", bundle));
+        let Ok(Answer::Created { pid, .. }) = answer else { panic!("create: {answer:?}") };
+        let map = std::fs::read_to_string(format!("/proc/{pid}/uid_map")).unwrap();
+        assert!(map.contains("4242"), "{map}");
+        client.call(Op::Start { container_id: id("c1") }).unwrap();
+        assert_eq!(client.wait("c1", None).code, 7);
+        delete(&mut client, "c1");
+        // No process of the making is left, not even as a zombie.
+        let children = format!("/proc/{0}/task/{0}/children", pod.pid);
+        eventually("the reaping of all children", || {
+            std::fs::read_to_string(&children)
+                .is_ok_and(|text| text.trim().is_empty())
+                .then_some(())
+        });
+        end(&pod, &mut client, true);
+    });
+}
+
+#[test]
+fn hooks_run_and_a_start_waits_for_them() {
+    isolated(|| {
+        let pod = Pod::start("shim-hooks", |_| ());
+        let mut client = pod.client();
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let hook = |word: &str| {
+            let script = format!("echo {word} >> {}", log.display());
+            json!([{ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin"] }])
+        };
+        let bundle = write(&pod, "c1", "while :; do sleep 1; done", |spec| {
+            spec["hooks"] = json!({
+                "createRuntime": hook("runtime"), "createContainer": hook("container"),
+                "poststart": hook("poststart"), "poststop": hook("poststop"),
+            });
+        });
+        client.call(create(&pod, "c1", bundle)).unwrap();
+        let logged = || std::fs::read_to_string(&log).unwrap_or_default();
+        assert_eq!(logged(), "runtime\ncontainer\n");
+        client.call(Op::Start { container_id: id("c1") }).unwrap();
+        assert_eq!(logged(), "runtime\ncontainer\npoststart\n");
+        let kill = Op::Kill { container_id: id("c1"), exec_id: None, signal: 9, all: false };
+        client.call(kill).unwrap();
+        client.wait("c1", None);
+        delete(&mut client, "c1");
+        assert!(logged().ends_with("poststart\npoststop\n"), "{}", logged());
+
+        let bundle = write(&pod, "c2", "while :; do sleep 1; done", |spec| {
+            spec["hooks"] = json!({ "poststart": [{ "path": "/bin/false" }] });
+        });
+        client.call(create(&pod, "c2", bundle)).unwrap();
+        let fault = client.call(Op::Start { container_id: id("c2") }).unwrap_err();
+        assert!(fault.to_string().contains("hooks.poststart[0]"), "{fault}");
+        assert_eq!(client.wait("c2", None).signal, Some(9));
+        delete(&mut client, "c2");
+        end(&pod, &mut client, true);
+    });
+}
+
 #[test]
 fn a_bundle_that_makes_no_sense_is_refused_by_field() {
     isolated(|| {
