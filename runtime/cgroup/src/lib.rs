@@ -17,6 +17,7 @@
 
 mod cgroup;
 mod controller;
+mod details;
 mod error;
 mod file;
 mod hierarchy;
@@ -35,7 +36,10 @@ pub use oom::{OomInterest, OomWatch};
 pub use path::CgroupPath;
 pub use remove::Removal;
 pub use resources::{
-    Cpu, DeviceAccess, DeviceKind, DeviceRule, HugepageLimit, Limit, Memory, Pids, Resources,
-    Warning,
+    Cpu, DeviceAccess, DeviceKind, DeviceRule, HugepageLimit, Io, IoRate, IoThrottle, IoWeight,
+    Limit, Memory, Network, Pids, RdmaLimit, Resources, Warning,
 };
-pub use stats::{CpuStats, HugepageStats, MemoryStats, PidsStats, Stats};
+pub use stats::{
+    Counter, CpuStats, CpusetStats, Details, HugepageStats, IoStats, MemoryStats, PidsStats,
+    Pressure, PressureLine, RdmaStats, Stats,
+};
