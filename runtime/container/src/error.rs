@@ -184,6 +184,12 @@ pub enum LifecycleError {
     /// A signal to a container without a process.
     #[error("container not running")]
     NotRunning,
+    /// It is not paused, so it cannot be let go.
+    #[error("container not paused")]
+    NotPaused,
+    /// A limit that makes no sense or cannot be honoured.
+    #[error("resources")]
+    Plan(#[from] PlanError),
     /// A system call failed.
     #[error("{step}")]
     System {

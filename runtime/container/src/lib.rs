@@ -11,14 +11,18 @@
 //! root, or at least `CAP_SYS_ADMIN` and the capabilities that the container gets.
 
 mod child;
+mod control;
 mod error;
+mod features;
 mod id;
 mod lifecycle;
 mod parent;
 mod plan;
 mod state;
 
+pub use control::{cgroup, pause, processes, resume, status, update};
 pub use error::{ChildFailure, CreateError, LifecycleError, PlanError, StateError};
+pub use features::features;
 pub use id::{ContainerId, IdError};
 pub use lifecycle::{delete, kill, start};
 pub use parent::{

@@ -4,7 +4,7 @@ mod devices;
 mod mounts;
 mod namespaces;
 mod process;
-mod resources;
+pub(crate) mod resources;
 #[cfg(test)]
 mod tests;
 
