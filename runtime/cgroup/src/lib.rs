@@ -9,7 +9,10 @@
 //!
 //! Entry types: [`Hierarchies`], [`CgroupPath`], [`Cgroup`], [`Resources`], [`Stats`], [`OomWatch`].
 //!
-//! Non-goals: the systemd driver, and what a limit should be (that is the caller's policy).
+//! Where systemd rules the tree, [`Systemd`] has it make a cgroup as a [`Unit`]'s; what is done with
+//! it then is the same.
+//!
+//! Non-goals: what a limit should be (that is the caller's policy).
 //!
 //! Privileges: write access to the hierarchies' mounts, so root, or a delegated subtree.
 //!
@@ -27,6 +30,7 @@ mod path;
 mod remove;
 mod resources;
 mod stats;
+mod systemd;
 
 pub use cgroup::Cgroup;
 pub use controller::cpu::{shares_from_weight, weight_from_shares};
@@ -43,3 +47,4 @@ pub use stats::{
     Counter, CpuStats, CpusetStats, Details, HugepageStats, IoStats, MemoryStats, PidsStats,
     Pressure, PressureLine, RdmaStats, Stats,
 };
+pub use systemd::{BusError, Systemd, Unit};
