@@ -486,9 +486,9 @@ fn the_protocol_without_a_network() {
         (
             "bridge",
             with("", ""),
-            r#"{"cniVersion":"1.1.0","name":"n","vlan":5}"#,
+            r#"{"cniVersion":"1.1.0","name":"n","vlanning":5}"#,
             2,
-            "option vlan is not supported",
+            "option vlanning is not supported",
         ),
         (
             "bridge",

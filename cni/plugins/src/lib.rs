@@ -13,11 +13,15 @@
 mod bridge;
 mod conf;
 mod host_local;
+mod interface;
 mod ipam;
 mod loopback;
+mod masquerade;
 mod netns;
+mod nft;
 mod portmap;
 mod skel;
+mod veth;
 
 pub use skel::{Output, run};
 
@@ -56,7 +60,8 @@ pub fn names() -> Vec<&'static str> {
 /// What the kernel refuses.
 pub fn cleanup(bridge: &str) -> Result<bool, NetlinkError> {
     let mut tables = Tables::open()?;
-    tables.delete_table(&bridge::masquerade::table())?;
+    tables.delete_table(&masquerade::table())?;
+    tables.delete_table(&bridge::spoof::table())?;
     tables.delete_table(&portmap::rules::table())?;
     let mut links = Links::open()?;
     let Some(link) = links.link(bridge)? else { return Ok(true) };
