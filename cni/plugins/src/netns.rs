@@ -63,6 +63,15 @@ pub(crate) fn enter<T: Send>(
     })?
 }
 
+/// Has the host pass on packets of a family.
+pub(crate) fn forward(ipv4: bool) -> Result<(), CniError> {
+    if ipv4 {
+        set("ipv4/ip_forward", "1", false)
+    } else {
+        set("ipv6/conf/all/forwarding", "1", false)
+    }
+}
+
 /// Writes a setting of the calling thread's namespace, unless it has the value already. One that
 /// the kernel does not have (IPv6 may be compiled out) is passed over when `optional`.
 pub(crate) fn set(setting: &str, value: &str, optional: bool) -> Result<(), CniError> {

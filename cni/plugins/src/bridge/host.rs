@@ -1,7 +1,6 @@
 //! The host's side: the bridge, its addresses, the port.
 
 use std::fs::File;
-use std::net::IpAddr;
 
 use corten_cni_types::{AddResult, CniError, IpNet, codes};
 use corten_sys_netlink::NetlinkError;
@@ -167,10 +166,7 @@ pub(super) fn ensure_gateways(
                 outcome => outcome.map_err(kernel("give the bridge the gateway's address"))?,
             }
         }
-        match gateway {
-            IpAddr::V4(_) => netns::set("ipv4/ip_forward", "1", false)?,
-            IpAddr::V6(_) => netns::set("ipv6/conf/all/forwarding", "1", false)?,
-        }
+        netns::forward(gateway.is_ipv4())?;
     }
     Ok(())
 }
