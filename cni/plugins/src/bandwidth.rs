@@ -188,9 +188,8 @@ fn check(call: &Call) -> Result<(), CniError> {
         let name = ifb_name(&call.network, &call.container_id);
         let ifb = interface::find(&mut links, &name)?;
         check_bucket(&mut links, &ifb, bucket)?;
-        let filters = links
-            .ingress_filters(host_end.index)
-            .map_err(kernel("read what is redirected"))?;
+        let filters =
+            links.ingress_filters(host_end.index).map_err(kernel("read what is redirected"))?;
         if filters == 0 {
             let msg = format!("what comes in by {} is not redirected", host_end.name);
             return Err(CniError::new(codes::INTERNAL, msg));

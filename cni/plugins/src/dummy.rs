@@ -12,9 +12,8 @@ pub(crate) const PLUGIN: Plugin = Plugin { name: "dummy", add, del, check, gc, s
 /// The address plugin, which must be there: a dummy without an address is good for nothing.
 fn read(call: &Call) -> Result<String, CniError> {
     let _no_options: serde_json::Value = conf::read(call, &[])?;
-    ipam::plugin_type(call).ok_or_else(|| {
-        CniError::new(codes::INVALID_CONFIG, "a dummy interface needs ipam")
-    })
+    ipam::plugin_type(call)
+        .ok_or_else(|| CniError::new(codes::INVALID_CONFIG, "a dummy interface needs ipam"))
 }
 
 fn add(call: &Call) -> Result<AddResult, CniError> {

@@ -178,11 +178,7 @@ fn add(call: &Call) -> Result<AddResult, CniError> {
     let namespace = netns::open(&call.netns)?;
     ipam::with_addresses(call, options.ipam_type.as_deref(), |addresses| {
         let interface = if let Device::UserSpace(id) = &options.device {
-            Interface {
-                name: call.ifname.clone(),
-                pci_id: id.clone(),
-                ..Interface::default()
-            }
+            Interface { name: call.ifname.clone(), pci_id: id.clone(), ..Interface::default() }
         } else {
             let mut links = interface::links()?;
             let link = must_find(&mut links, &options.device)?;

@@ -1,7 +1,7 @@
 //! `ipvlan`: a link on a link of the host, with that one's hardware address.
 
 use corten_cni_types::{AddResult, CniError, Command, Dns, codes};
-use corten_sys_netlink::route::{LinkKind, IpvlanMode};
+use corten_sys_netlink::route::{IpvlanMode, LinkKind};
 use serde::Deserialize;
 
 use crate::skel::Call;

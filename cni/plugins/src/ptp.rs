@@ -53,8 +53,7 @@ fn add(call: &Call) -> Result<AddResult, CniError> {
         }
         let mut links = interface::links()?;
         let mtu = (options.mtu != 0).then_some(options.mtu);
-        let pair =
-            Pair { ifname: &call.ifname, namespace: &namespace, master: 0, mac: None, mtu };
+        let pair = Pair { ifname: &call.ifname, namespace: &namespace, master: 0, mac: None, mtu };
         let host_end = veth::add(&mut links, &pair)?;
         match set_up(call, &options, &mut links, &host_end, &namespace, &result) {
             Ok(inside) => result.interfaces = vec![shown(&host_end), inside],

@@ -183,8 +183,8 @@ fn check(call: &Call) -> Result<(), CniError> {
                 return wrong(format!("sysctl {key} is {present:?}, not {wanted:?}"));
             }
         }
-        let link = interface::links()
-            .and_then(|mut links| interface::find(&mut links, &call.ifname))?;
+        let link =
+            interface::links().and_then(|mut links| interface::find(&mut links, &call.ifname))?;
         match options.difference(&link) {
             Some(difference) => wrong(format!("{}: {difference}", call.ifname)),
             None => Ok(()),

@@ -70,8 +70,9 @@ fn provisional_name(call: &Call) -> String {
 impl Upper {
     /// The link below, and that it can carry what is asked for.
     pub(crate) fn master(&self, call: &Call) -> Result<Link, CniError> {
-        let find =
-            || interface::links().and_then(|mut it| interface::master(&mut it, self.master.as_deref()));
+        let find = || {
+            interface::links().and_then(|mut it| interface::master(&mut it, self.master.as_deref()))
+        };
         let master = if self.in_container {
             netns::enter(&netns::open(&call.netns)?, find)?
         } else {
@@ -132,8 +133,7 @@ impl Upper {
     /// Whether a link could be made.
     pub(crate) fn status(&self, call: &Call, ipam_type: Option<&str>) -> Result<(), CniError> {
         if !self.in_container {
-            self.master(call)
-                .map_err(|error| CniError { code: codes::NOT_AVAILABLE, ..error })?;
+            self.master(call).map_err(|error| CniError { code: codes::NOT_AVAILABLE, ..error })?;
         }
         ipam::status(call, ipam_type)
     }

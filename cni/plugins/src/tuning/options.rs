@@ -11,8 +11,7 @@ use super::sysctl;
 use crate::conf;
 use crate::skel::Call;
 
-const HONOURED: &[&str] =
-    &["dataDir", "sysctl", "mac", "promisc", "mtu", "txQLen", "allmulti"];
+const HONOURED: &[&str] = &["dataDir", "sysctl", "mac", "promisc", "mtu", "txQLen", "allmulti"];
 
 /// Where it is kept what interfaces were like before: gone after a reboot, as they are.
 const DATA_DIR: &str = "/run/cni/tuning";
@@ -130,13 +129,11 @@ fn sysctls(map: Map<String, serde_json::Value>) -> Result<Vec<(String, String)>,
         .map(|(key, value)| {
             // Found wrong here, nothing has been set yet.
             sysctl::path(&key, "lo")?;
-            match value {
-                serde_json::Value::String(value) => Ok((key, value)),
-                value => {
-                    let msg = format!("sysctl.{key} must be text, not {value}");
-                    Err(CniError::new(codes::INVALID_CONFIG, msg))
-                }
-            }
+            let Some(text) = value.as_str() else {
+                let msg = format!("sysctl.{key} must be text, not {value}");
+                return Err(CniError::new(codes::INVALID_CONFIG, msg));
+            };
+            Ok((key, text.to_owned()))
         })
         .collect()
 }

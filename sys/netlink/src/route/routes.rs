@@ -96,12 +96,15 @@ impl Links {
         self.change(&message, NLM_F_CREATE | NLM_F_REPLACE, || request("replace", route))
     }
 
-    /// Removes a route.
+    /// Removes a route, whoever made it.
     ///
     /// # Errors
     /// ESRCH when there is none.
     pub fn delete_route(&mut self, route: &Route) -> Result<(), NetlinkError> {
-        let message = RouteNetlinkMessage::DelRoute(write(route));
+        let mut message = write(route);
+        // Anything else would only match routes of that origin, so not the kernel's own.
+        message.header.protocol = RouteProtocol::Unspec;
+        let message = RouteNetlinkMessage::DelRoute(message);
         self.change(&message, 0, || request("delete", route))
     }
 }
