@@ -1,10 +1,12 @@
 //! The plugins as the real binary, driven by the runtime's side, with real packets.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "main/bridge.rs"]
 mod bridge;
 #[path = "main/gc.rs"]
 mod gc;
+#[path = "main/kill.rs"]
+mod kill;
 #[path = "main/lab.rs"]
 mod lab;
 #[path = "main/loopback.rs"]

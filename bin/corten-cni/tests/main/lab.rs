@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use corten_cni_invoke::{InvokeError, Invoker};
@@ -79,6 +80,26 @@ impl Host {
             ..RuntimeArgs::default()
         };
         Container { args, namespace }
+    }
+
+    /// A container with a port of the host.
+    pub(crate) fn ported(&self, id: &str) -> Container {
+        let mut container = self.container(id);
+        let mappings = [mapping(8080, Protocol::Tcp), mapping(8080, Protocol::Udp)];
+        container.args = container.args.with_port_mappings(&mappings);
+        container
+    }
+
+    /// The container ends, and nothing that the runtime kept of it is left.
+    pub(crate) fn forget(&self, container: Container) {
+        let path = &container.args.netns;
+        rustix::mount::unmount(path, rustix::mount::UnmountFlags::DETACH).unwrap();
+        std::fs::remove_file(path).unwrap();
+        drop(container.namespace);
+        match std::fs::remove_dir_all(self.dir.path().join("results")) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{error}"),
+            Ok(()) | Err(_) => {}
+        }
     }
 
     pub(crate) fn add(&self, container: &Container) -> AddResult {
@@ -191,4 +212,30 @@ pub(crate) fn ip(text: &str) -> IpAddr {
 
 pub(crate) fn mapping(host_port: u16, protocol: Protocol) -> PortMapping {
     PortMapping { host_port, container_port: 80, protocol, host_ip: None }
+}
+
+/// Starts a plugin by hand.
+pub(crate) fn start(
+    bin: &Path,
+    plugin: &str,
+    command: &str,
+    container: &Container,
+    conf: &Value,
+) -> Child {
+    let mut child = Command::new(bin.join(plugin))
+        .env_clear()
+        .env("CNI_COMMAND", command)
+        .env("CNI_CONTAINERID", &container.args.container_id)
+        .env("CNI_NETNS", &container.args.netns)
+        .env("CNI_IFNAME", &container.args.ifname)
+        .env("CNI_ARGS", "IgnoreUnknown=1")
+        .env("CNI_PATH", bin)
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(conf.to_string().as_bytes()).unwrap();
+    child
 }
