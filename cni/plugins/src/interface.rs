@@ -66,20 +66,13 @@ pub(crate) fn configure(
             address: ip.address.address(),
             prefix: ip.address.prefix(),
         };
-        let outcome = if setup.instead.is_empty() {
-            links.add_address(address, setup.detect_duplicates)
-        } else {
-            links.add_address_without_route(address)
-        };
-        outcome.map_err(kernel("give the interface its address"))?;
+        links
+            .add_address(address, setup.detect_duplicates)
+            .map_err(kernel("give the interface its address"))?;
     }
     if setup.up {
         let up = LinkChange { up: Some(true), ..LinkChange::default() };
         links.set_link(link.index, &up).map_err(kernel("bring the interface up"))?;
-    }
-    for route in setup.instead {
-        let route = Route { link: Some(link.index), ..route.clone() };
-        links.add_route(&route).map_err(kernel("make the container's routes"))?;
     }
     for route in routes(&link, result) {
         match links.add_route(&route) {
@@ -88,10 +81,36 @@ pub(crate) fn configure(
             outcome => outcome.map_err(kernel("make the container's routes"))?,
         }
     }
+    if !setup.instead.is_empty() {
+        // Only now: the routes above may go by neighbours in the networks.
+        replace(&mut links, &link, result, setup.instead)?;
+    }
     if setup.detect_duplicates && setup.up {
         settle(&mut links, &link)?;
     }
     Ok(shown(&link))
+}
+
+/// Puts routes in place of those that the kernel made to the addresses' networks.
+fn replace(
+    links: &mut Links,
+    link: &Link,
+    result: &AddResult,
+    instead: &[Route],
+) -> Result<(), CniError> {
+    for ip in &result.ips {
+        let (network, prefix) = (ip.address.network(), ip.address.prefix());
+        match links.delete_route(&Route::new(network, prefix, None, link.index)) {
+            // There is none to a network of one address.
+            Err(error) if error.is(Errno::SRCH) => {}
+            outcome => outcome.map_err(kernel("remove the route to the network"))?,
+        }
+    }
+    for route in instead {
+        let route = Route { link: Some(link.index), ..route.clone() };
+        links.add_route(&route).map_err(kernel("make the container's routes"))?;
+    }
+    Ok(())
 }
 
 /// Settings that must be there before the addresses.

@@ -14,7 +14,7 @@ use crate::lab::{Container, Host, ROOT, bridge};
 const POINTS: u32 = 24;
 
 /// What every plugin keeps outside of a container's namespace is in this chain.
-fn chain(networks: &std::path::Path) -> Vec<Value> {
+pub(crate) fn chain(networks: &std::path::Path) -> Vec<Value> {
     vec![
         bridge(&json!({"macspoofchk": true}), "10.42.0.0/24", networks),
         json!({"type": "portmap", "capabilities": {"portMappings": true}}),

@@ -49,19 +49,6 @@ impl Links {
         self.list(&message, || "list addresses".to_owned(), |message| read(&message))
     }
 
-    /// Gives a link an address without the route to its network that the kernel would make.
-    ///
-    /// # Errors
-    /// EEXIST when the link has it.
-    pub fn add_address_without_route(&mut self, address: Address) -> Result<(), NetlinkError> {
-        let mut message = write(address);
-        // IFA_F_NOPREFIXROUTE does not fit into the header's eight bits.
-        let flags = AddressFlags::Noprefixroute | AddressFlags::Nodad;
-        message.attributes.push(AddressAttribute::Flags(flags));
-        let message = RouteNetlinkMessage::NewAddress(message);
-        self.change(&message, NLM_F_CREATE | NLM_F_EXCL, || request("add", address))
-    }
-
     /// Whether one of a link's IPv6 addresses is not to be used yet, because the neighbours are
     /// still asked whether it is taken.
     ///
