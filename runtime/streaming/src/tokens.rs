@@ -30,7 +30,9 @@ pub struct Urls {
 }
 
 impl Urls {
-    pub(crate) fn new(address: SocketAddr) -> Self {
+    /// URLs of a server at this address.
+    #[must_use]
+    pub fn new(address: SocketAddr) -> Self {
         Self { address, unused: Arc::default() }
     }
 
