@@ -240,6 +240,12 @@ pub enum LifecycleError {
     /// A `poststart` hook failed.
     #[error("hook")]
     Hook(#[source] HookError),
+    /// It is not paused, so it cannot be let go.
+    #[error("container not paused")]
+    NotPaused,
+    /// A limit that makes no sense or cannot be honoured.
+    #[error("resources")]
+    Plan(#[from] PlanError),
     /// A system call failed.
     #[error("{step}")]
     System {

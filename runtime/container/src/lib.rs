@@ -12,8 +12,9 @@
 //! new user namespace needs none.
 
 mod child;
+mod control;
 mod error;
-pub mod features;
+mod features;
 mod hooks;
 mod id;
 mod lifecycle;
@@ -22,7 +23,9 @@ mod plan;
 mod rdt;
 mod state;
 
+pub use control::{cgroup, pause, processes, resume, status, update};
 pub use error::{ChildFailure, CreateError, HookError, LifecycleError, PlanError, StateError};
+pub use features::features;
 pub use hooks::{has_poststart, poststart};
 pub use id::{ContainerId, IdError};
 pub use lifecycle::{delete, kill, start};

@@ -8,7 +8,7 @@ mod namespaces;
 mod net_devices;
 mod process;
 mod rdt;
-mod resources;
+pub(crate) mod resources;
 #[cfg(test)]
 mod tests;
 mod tuning;

@@ -27,6 +27,8 @@ pub enum Status {
     Created,
     /// Its program runs.
     Running,
+    /// Its processes are stopped where they are ([`crate::status`] alone tells so).
+    Paused,
     /// Its process has ended.
     Stopped,
 }
@@ -37,6 +39,7 @@ impl std::fmt::Display for Status {
             Self::Creating => "creating",
             Self::Created => "created",
             Self::Running => "running",
+            Self::Paused => "paused",
             Self::Stopped => "stopped",
         })
     }
@@ -211,7 +214,7 @@ impl StateDir {
         Ok(states)
     }
 
-    /// Where a container is in its life, now.
+    /// Where a container is in its life, now; whether it is paused is not looked for.
     #[must_use]
     pub fn status(&self, state: &State) -> Status {
         if state.process().is_none() {

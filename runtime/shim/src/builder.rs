@@ -229,7 +229,10 @@ fn create_fault(step: &str, id: &ContainerId, error: &CreateError) -> Fault {
 fn lifecycle_fault(step: &str, id: &ContainerId, error: &LifecycleError) -> Fault {
     let code = match error {
         LifecycleError::State(error) => state_code(error),
-        LifecycleError::Status { .. } | LifecycleError::NotRunning => FaultCode::State,
+        LifecycleError::Status { .. } | LifecycleError::NotRunning | LifecycleError::NotPaused => {
+            FaultCode::State
+        }
+        LifecycleError::Plan(_) => FaultCode::Invalid,
         LifecycleError::System { .. }
         | LifecycleError::Program(_)
         | LifecycleError::Hook(_)

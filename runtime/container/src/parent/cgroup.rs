@@ -87,12 +87,7 @@ fn limit(
     let missing = group
         .apply(&resources)
         .map_err(|source| CreateError::Cgroup { path: plan.cgroup.as_str().to_owned(), source })?;
-    warnings.extend(missing.into_iter().map(|warning| {
-        format!(
-            "{} does not hold: the cgroup controller {:?} is not available ({})",
-            warning.field, warning.controller, warning.reason
-        )
-    }));
+    warnings.extend(missing.iter().map(ToString::to_string));
     if let (Some(rules), Some(directory), false) =
         (by_program, group.clone_into_fd(), rights.rootless())
     {

@@ -29,6 +29,8 @@ pub struct ExecOptions {
     pub cgroup: Option<String>,
     /// How many descriptors from number 3 on the program inherits.
     pub preserve_fds: u32,
+    /// Also while the container is paused: the process then waits to be made, with the caller.
+    pub ignore_paused: bool,
 }
 
 /// Runs a process in a container that runs; when this returns, its program has been executed.
@@ -52,7 +54,7 @@ pub fn exec(
     // Also in one that waits to be started, as with other runtimes.
     let target = match status {
         Status::Running | Status::Created => state.process(),
-        Status::Creating | Status::Stopped => None,
+        Status::Creating | Status::Paused | Status::Stopped => None,
     };
     let target = target.ok_or(CreateError::NotRunning { status })?;
     let mut process = Process::new(process, "process")?;
@@ -71,6 +73,11 @@ pub fn exec(
     let mut warnings = Vec::new();
     limit_capabilities(&mut process, in_user, &mut warnings);
     let group = open_cgroup(&state, options)?;
+    let error = |source| CreateError::Cgroup { path: state.cgroup_path.clone(), source };
+    let paused = group.as_ref().map_or(Ok(false), |group| group.frozen()).map_err(error)?;
+    if paused && !options.ignore_paused {
+        return Err(CreateError::NotRunning { status: Status::Paused });
+    }
     let sync = sync::Pair::new()?;
     let (streams, console) = split(stdio);
     let common = Common {
@@ -82,7 +89,6 @@ pub fn exec(
         seccomp: None,
         start_hooks: None,
     };
-    let error = |source| CreateError::Cgroup { path: state.cgroup_path.clone(), source };
     let place = cgroup::Placement::new(group.as_ref()).map_err(error)?;
     let mut undo = Undo::default();
     let in_two_steps = !rights.privileged && state.has_namespace(Kind::Pid.name());

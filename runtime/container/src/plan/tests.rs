@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use corten_runtime_cgroup::Limit;
+use corten_runtime_cgroup::{IoRate, IoThrottle, Limit};
 use corten_sys_linux::mount;
 use serde_json::{Value, json};
 
@@ -52,14 +52,8 @@ fn what_is_not_honoured_is_named() {
     for (path, value) in [
         ("linux/seccomp", seccomp),
         ("linux/personality", json!({ "domain": "LINUX", "flags": ["X"] })),
-        ("linux/resources", json!({ "blockIO": { "weight": 10 } })),
-        ("linux/resources", json!({ "network": { "classID": 1 } })),
-        ("linux/resources", json!({ "rdma": { "mlx": { "hcaHandles": 1 } } })),
-        ("linux/resources", json!({ "memory": { "swappiness": 3 } })),
         ("linux/resources", json!({ "memory": { "kernel": 3 } })),
-        ("linux/resources", json!({ "memory": { "disableOOMKiller": true } })),
-        ("linux/resources", json!({ "cpu": { "burst": 3 } })),
-        ("linux/resources", json!({ "cpu": { "realtimeRuntime": 3 } })),
+        ("linux/resources", json!({ "memory": { "useHierarchy": false } })),
         ("linux/cgroupsPath", json!("system.slice:prefix:name")),
         ("linux/namespaces", json!([{ "type": "mount", "path": "/x" }])),
         (
@@ -308,8 +302,14 @@ fn limits_become_those_of_a_cgroup() {
             spec,
             "linux/resources",
             json!({
-                "cpu": { "shares": 512, "quota": -1, "period": 50000, "cpus": "0" },
-                "memory": { "limit": 100, "swap": 150, "reservation": 50 },
+                "cpu": { "shares": 512, "quota": -1, "period": 50000, "cpus": "0", "burst": 9 },
+                "memory": { "limit": 100, "swap": 150, "reservation": 50, "swappiness": 3 },
+                "blockIO": {
+                    "weight": 10,
+                    "throttleReadBpsDevice": [{ "major": 8, "minor": 1, "rate": 7 }],
+                },
+                "network": { "classID": 5, "priorities": [{ "name": "lo", "priority": 2 }] },
+                "rdma": { "mlx": { "hcaHandles": 1 } },
                 "pids": { "limit": 0 },
                 "unified": { "memory.high": "90" },
             }),
@@ -321,11 +321,21 @@ fn limits_become_those_of_a_cgroup() {
     assert_eq!(resources.cpu.quota_us, Some(Limit::Max));
     assert_eq!(resources.cpu.period_us, Some(50_000));
     assert_eq!(resources.memory.max, Some(Limit::Value(100)));
-    assert_eq!(resources.memory.swap, Some(Limit::Value(50)));
+    assert_eq!(resources.cpu.burst_us, Some(9));
+    assert_eq!(resources.memory.with_swap, Some(Limit::Value(150)));
+    assert_eq!(resources.memory.swappiness, Some(3));
+    let throttle = IoThrottle { major: 8, minor: 1, of: IoRate::ReadBytes, rate: 7 };
+    assert_eq!((resources.io.weight, resources.io.throttle), (Some(10), vec![throttle]));
+    assert_eq!((resources.network.class_id, resources.network.priorities["lo"]), (Some(5), 2));
+    assert_eq!(resources.rdma["mlx"].handles, Some(1));
     assert_eq!(resources.pids.max, None);
     assert_eq!(resources.unified["memory.high"], "90");
-    for memory in [json!({ "swap": 5 }), json!({ "limit": 10, "swap": 5 })] {
-        plan(|spec| set(spec, "linux/resources", json!({ "memory": memory }))).unwrap_err();
+    for resources in [
+        json!({ "memory": { "swap": 5 } }),
+        json!({ "memory": { "limit": 10, "swap": 5 } }),
+        json!({ "blockIO": { "weightDevice": [{ "major": -1, "minor": 0, "weight": 10 }] } }),
+    ] {
+        plan(|spec| set(spec, "linux/resources", resources)).unwrap_err();
     }
 }
 

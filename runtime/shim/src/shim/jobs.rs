@@ -294,11 +294,12 @@ impl Shim {
                 kill_and_reap(&process.pidfd);
             }
         }
-        for asker in container.waiters {
+        let attached = container.attached.into_iter().map(|client| client.asker);
+        for asker in container.waiters.into_iter().chain(attached) {
             self.answer(asker, Err(super::processes::no_container("wait", id)));
         }
-        if let Some(stdin) = container.stdin {
-            std::fs::remove_file(&stdin.path).unwrap_or_default();
+        if let Some(path) = container.stdin.and_then(|stdin| stdin.path) {
+            std::fs::remove_file(path).unwrap_or_default();
         }
         if let Err(fault) = self.records.remove(id) {
             self.note("record of exit", &fault);

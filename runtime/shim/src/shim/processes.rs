@@ -39,6 +39,7 @@ impl Shim {
         self.kill_cgroup(id);
         self.check_oom(id);
         self.drain_outputs(id);
+        self.detach_all(id);
         let Some(container) = self.containers.get_mut(id) else { return };
         let exited = exited(exit, at_ns, container.oom_kills > 0);
         let Life::Alive(process) = std::mem::replace(&mut container.life, Life::Ended(exited))
