@@ -101,7 +101,7 @@ pub fn parse_process(text: &[u8], document: &str) -> Result<Process, DocumentErr
 /// # Errors
 /// See [`DocumentError`].
 pub fn parse_resources(text: &[u8], document: &str) -> Result<LinuxResources, DocumentError> {
-    parse(text, document)
+    parse_strictly(text, document)
 }
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, DocumentError> {
@@ -152,9 +152,8 @@ fn parse_strictly<T: DeserializeOwned>(text: &[u8], document: &str) -> Result<T,
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use expect_test::expect;
+    use serde_json::json;
 
     use super::*;
 
