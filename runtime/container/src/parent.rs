@@ -108,8 +108,9 @@ pub fn create(
         home::from_rootfs(&mut plan);
     }
     limit_capabilities(&mut plan.process, plan.namespaces.new, &mut warnings);
-    let group = cgroup::make(&plan, &mut warnings)?;
-    undo.cgroup(&group);
+    let cgroup::Made { group, first: _lives_until_the_container_does } =
+        cgroup::make(&plan, &mut warnings)?;
+    undo.cgroup(&group, plan.unit.as_ref());
     let prepared = prepare::open(&plan, &group)?;
     let gate = open_gate(states, &plan, gate)?;
     let sync = sync::Pair::new()?;
@@ -318,6 +319,7 @@ fn state_of(plan: &Plan, pid: Pid) -> Result<State, CreateError> {
         owner: rustix::process::geteuid().as_raw(),
         annotations: plan.annotations.clone(),
         cgroup_path: plan.cgroup.as_str().to_owned(),
+        systemd_unit: plan.unit.as_ref().map(|unit| unit.name().to_owned()),
         namespaces: plan.namespaces.own_names(),
     })
 }

@@ -13,7 +13,7 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use corten_runtime_cgroup::{CgroupPath, Resources};
+use corten_runtime_cgroup::{CgroupPath, Resources, Unit};
 use corten_sys_linux::{mount, seccomp};
 use oci_spec::runtime::{Linux, Spec};
 
@@ -37,6 +37,8 @@ pub struct PlanOptions<'a> {
     pub preserve_fds: u32,
     /// A limit whose controller is nowhere available is a warning instead of an error.
     pub allow_missing_controllers: bool,
+    /// Have systemd make the cgroup; `linux.cgroupsPath` is then `slice:prefix:name`.
+    pub systemd: bool,
 }
 
 impl<'a> PlanOptions<'a> {
@@ -49,6 +51,7 @@ impl<'a> PlanOptions<'a> {
             no_new_keyring: false,
             preserve_fds: 0,
             allow_missing_controllers: false,
+            systemd: false,
         }
     }
 }
@@ -89,6 +92,8 @@ pub struct Plan {
     /// Files below `/proc`, and what is written to them.
     pub(crate) sysctls: Vec<(CString, CString)>,
     pub(crate) cgroup: CgroupPath,
+    /// systemd's unit for that cgroup, with its driver.
+    pub(crate) unit: Option<Unit>,
     pub(crate) resources: Resources,
     /// The compiled filter; nothing compiles one yet, and a specification with one is refused.
     pub(crate) seccomp: Option<Vec<seccomp::Instruction>>,
@@ -121,6 +126,7 @@ impl Plan {
         }
         let rootfs = options.bundle.join(root.path());
         let namespaces = Namespaces::new(linux)?;
+        let (cgroup, unit) = cgroup_place(id, linux, options.systemd)?;
         let mounts = mounts::plan(spec, options.bundle)?;
         let mut process = Process::new(process, "process")?;
         process.preserve_fds = options.preserve_fds;
@@ -145,7 +151,8 @@ impl Plan {
             masked_paths: paths(linux.masked_paths().as_deref(), "linux.maskedPaths")?,
             readonly_paths: paths(linux.readonly_paths().as_deref(), "linux.readonlyPaths")?,
             sysctls: sysctls(linux, &namespaces)?,
-            cgroup: cgroup_path(id, linux)?,
+            cgroup,
+            unit,
             resources: resources::plan(linux, options.allow_missing_controllers)?,
             seccomp: None,
             namespaces,
@@ -305,9 +312,20 @@ fn swap_dots(key: &str) -> String {
         .collect()
 }
 
-fn cgroup_path(id: &ContainerId, linux: &Linux) -> Result<CgroupPath, PlanError> {
+/// Where the container's cgroup is, and which unit that is with the systemd driver.
+fn cgroup_place(
+    id: &ContainerId,
+    linux: &Linux,
+    systemd: bool,
+) -> Result<(CgroupPath, Option<Unit>), PlanError> {
     const FIELD: &str = "linux.cgroupsPath";
     let given = linux.cgroups_path().as_deref().map(Path::to_string_lossy).unwrap_or_default();
+    if systemd {
+        let invalid =
+            |error: corten_runtime_cgroup::Error| PlanError::invalid(FIELD, error.to_string());
+        let unit = Unit::parse(&given, id.as_str()).map_err(invalid)?;
+        return Ok((unit.cgroup_path().map_err(invalid)?, Some(unit)));
+    }
     if given.contains(':') {
         return Err(PlanError::unsupported(
             FIELD,
@@ -324,5 +342,5 @@ fn cgroup_path(id: &ContainerId, linux: &Linux) -> Result<CgroupPath, PlanError>
     if path.is_root() {
         return Err(PlanError::invalid(FIELD, "a container cannot have the root cgroup"));
     }
-    Ok(path)
+    Ok((path, None))
 }
