@@ -43,7 +43,7 @@ enum Command {
     Bench(bench::Bench),
     /// Boot a virtual machine with pure cgroup v2 and run a command in it
     Vm(vm::Options),
-    /// What continuous integration runs: fmt, clippy, tidy, test
+    /// What continuous integration runs: fmt, clippy, tidy, test, test vm
     Ci,
 }
 

@@ -8,7 +8,7 @@ use corten_sys_linux::{SysError, signal};
 use rustix::fs::{Mode, OFlags};
 
 use crate::state::{FIFO_FILE, State};
-use crate::{ContainerId, LifecycleError, StateDir, StateError, Status, control};
+use crate::{ContainerId, LifecycleError, StateDir, StateError, Status, control, hooks, rdt};
 
 const SIGKILL: i32 = 9;
 /// How long processes may take to end after SIGKILL.
@@ -36,8 +36,9 @@ pub fn start(states: &StateDir, id: &ContainerId) -> Result<(), LifecycleError> 
         Err(errno) => return Err(system(SysError::of("open", describe)(errno))),
     };
     rustix::io::write(&fifo, &[0]).map_err(SysError::of("write", describe)).map_err(system)?;
+    let executed = hooks::after_release(states, &state, &path, &fifo);
     states.mark_started(id)?;
-    Ok(())
+    executed
 }
 
 /// Sends a signal to a container's first process, or to `all` of its processes.
@@ -115,11 +116,15 @@ pub fn delete(states: &StateDir, id: &ContainerId, force: bool) -> Result<(), Li
             return Err(LifecycleError::Status { action: "delete", id: id.to_string(), status });
         }
     }
+    let poststop = hooks::Poststop::of_state(states, &state);
     let ended = end(&state);
     let removed = remove_cgroup(&state);
     // While processes or the cgroup are left the state stays, so that delete can be tried again.
     ended.and(removed)?;
-    Ok(states.remove(id)?)
+    rdt::remove(states, id.as_str());
+    states.remove(id)?;
+    poststop.run();
+    Ok(())
 }
 
 fn end(state: &State) -> Result<(), LifecycleError> {
@@ -160,6 +165,10 @@ pub(crate) fn stop_unit(name: Option<&str>) -> Result<(), corten_runtime_cgroup:
 }
 
 pub(crate) fn open_cgroup(state: &State) -> Result<Option<Cgroup>, LifecycleError> {
+    if state.cgroup_path.is_empty() {
+        // One that an unprivileged user has made without.
+        return Ok(None);
+    }
     let error = |source| cgroup_error(state, source);
     let path = CgroupPath::new(&state.cgroup_path).map_err(error)?;
     let hierarchies = Hierarchies::probe().map_err(error)?;

@@ -78,6 +78,12 @@ pub struct State {
     pub systemd_unit: Option<String>,
     /// Which kinds of namespaces it does not share with the host, by their names in `/proc`.
     pub namespaces: Vec<String>,
+    /// The personality of all its processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personality: Option<u32>,
+    /// The memory policy of all its processes: mode, and a bit for each node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_policy: Option<(i32, Vec<u64>)>,
 }
 
 /// The layout that this program writes.
@@ -135,6 +141,11 @@ impl StateDir {
             .create(root)
             .map_err(|source| file_error("make", root, source))?;
         Ok(Self { root: root.to_owned() })
+    }
+
+    /// The folder itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// A container's folder.
@@ -322,6 +333,8 @@ mod tests {
             cgroup_path: "/c".into(),
             systemd_unit: None,
             namespaces: vec!["pid".into()],
+            personality: None,
+            memory_policy: None,
         }
     }
 

@@ -39,6 +39,7 @@ pub mod seal;
 pub mod seccomp;
 pub mod signal;
 mod syscall;
+pub mod tuning;
 pub mod usage;
 
 pub use error::SysError;

@@ -8,6 +8,7 @@ use corten_sys_linux::clone::Cloned;
 use corten_sys_linux::pidfd::Pidfd;
 
 use super::Parenthood;
+use crate::hooks::Poststop;
 use crate::lifecycle::stop_unit;
 use crate::{ContainerId, StateDir};
 
@@ -21,12 +22,19 @@ pub(super) struct Undo<'a> {
     cgroup: Option<(Hierarchies, CgroupPath)>,
     unit: Option<String>,
     process: Option<(OwnedFd, Parenthood)>,
+    hooks: Option<Poststop>,
 }
 
 impl<'a> Undo<'a> {
     /// Of a container whose id has been taken.
     pub(super) fn new(states: &'a StateDir, id: &ContainerId) -> Self {
-        Self { state: Some((states, id.clone())), cgroup: None, unit: None, process: None }
+        Self {
+            state: Some((states, id.clone())),
+            cgroup: None,
+            unit: None,
+            process: None,
+            hooks: None,
+        }
     }
 
     /// Its cgroup has been made, perhaps as a unit of systemd's.
@@ -41,9 +49,15 @@ impl<'a> Undo<'a> {
         self.process = cloned.pidfd.try_clone().ok().map(|pidfd| (pidfd, parenthood));
     }
 
+    /// Hooks are about to run; those of the end will have to.
+    pub(super) fn hooks(&mut self, poststop: Poststop) {
+        self.hooks = Some(poststop);
+    }
+
     /// All went well.
     pub(super) fn keep(&mut self) {
-        (self.state, self.cgroup, self.unit, self.process) = (None, None, None, None);
+        (self.state, self.cgroup, self.unit) = (None, None, None);
+        (self.process, self.hooks) = (None, None);
     }
 }
 
@@ -71,6 +85,9 @@ impl Drop for Undo<'_> {
             && let Err(error) = states.remove(&id)
         {
             tracing::warn!(container = id.as_str(), %error, "state left behind");
+        }
+        if let Some(poststop) = self.hooks.take() {
+            poststop.run();
         }
     }
 }

@@ -69,6 +69,15 @@ pub(crate) fn limits(given: &LinuxResources) -> Result<Resources, PlanError> {
     })
 }
 
+/// Whether any limit is asked for. Device rules are none: every container comes with some.
+pub(super) fn any(linux: &Linux) -> bool {
+    linux.resources().as_ref().is_some_and(|given| {
+        let mut limits = given.clone();
+        limits.set_devices(None);
+        limits != *LinuxResources::default().set_devices(None)
+    })
+}
+
 fn cpu(given: &LinuxCpu) -> Cpu {
     let text = |list: &Option<String>| list.clone().filter(|list| !list.is_empty());
     Cpu {
