@@ -48,11 +48,7 @@ fn no_right(error: &Error) -> bool {
         || matches!(error.errno(), Some(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::NOENT))
 }
 
-fn make_own(
-    plan: &Plan,
-    rights: Rights,
-    warnings: &mut Vec<String>,
-) -> Result<Made, CreateError> {
+fn make_own(plan: &Plan, rights: Rights, warnings: &mut Vec<String>) -> Result<Made, CreateError> {
     let error = |source| CreateError::Cgroup { path: plan.cgroup.as_str().to_owned(), source };
     let hierarchies = Hierarchies::probe().map_err(error)?;
     if let Ok(there) = Cgroup::open(&hierarchies, &plan.cgroup) {

@@ -38,11 +38,7 @@ pub(super) fn sample(bundle: &Bundle) -> Result<Sample> {
     let (status, usage) = usage::wait(cloned.pid)?;
     let wall = begin.elapsed();
     ensure!(status == 0, "the floor's child failed: status {status:#x}");
-    Ok(Sample {
-        wall_us: micros(wall),
-        cpu_us: micros(usage.user + usage.system),
-        resident_kib: usage.resident_kib,
-    })
+    Ok(Sample { wall_us: micros(wall), cpu_us: micros(usage.user + usage.system) })
 }
 
 fn child(root: &CStr, image: &Image) -> rustix::io::Result<()> {

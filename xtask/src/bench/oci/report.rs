@@ -21,6 +21,7 @@ pub(super) struct Report {
     samples: Samples,
     versions: BTreeMap<String, Value>,
     syscalls: BTreeMap<String, u64>,
+    resident_kib: BTreeMap<String, u64>,
 }
 
 impl Report {
@@ -36,7 +37,12 @@ impl Report {
             })
             .collect::<std::io::Result<_>>()
             .context("ask for versions")?;
-        Ok(Self { samples: BTreeMap::new(), versions, syscalls: BTreeMap::new() })
+        Ok(Self {
+            samples: BTreeMap::new(),
+            versions,
+            syscalls: BTreeMap::new(),
+            resident_kib: BTreeMap::new(),
+        })
     }
 
     pub(super) fn add(&mut self, name: &str, seccomp: bool, step: &'static str, sample: Sample) {
@@ -70,12 +76,36 @@ impl Report {
         Ok(())
     }
 
+    /// The most memory that one `run` has resident. busybox starts it: what a child of this program
+    /// is told of counts this program's own memory until the `execve`, and that is more.
+    pub(super) fn memory(&mut self, runtimes: &[Runtime], bundle: &Bundle) -> Result<()> {
+        for runtime in runtimes {
+            let short = bundle.path("true").display().to_string();
+            let run = runtime.command(bundle, &["run", "-b", &short, "bench-memory"]);
+            let mut time = Command::new("/bin/busybox");
+            time.args(["time", "-v"]).arg(run.get_program()).args(run.get_args());
+            let output = time.output().context("start busybox time")?;
+            ensure!(output.status.success(), "busybox time of {} failed", runtime.name);
+            let text = String::from_utf8_lossy(&output.stderr);
+            let line = text.lines().find(|line| line.contains("Maximum resident set size"));
+            let shown: Option<u64> = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
+            // busybox takes the kernel's KiB for pages and turns them into KiB once more.
+            let page_kib = page_bytes()? / 1024;
+            let kib = shown.context("busybox time says no memory")? / page_kib;
+            self.resident_kib.insert(runtime.name.clone(), kib);
+        }
+        Ok(())
+    }
+
     pub(super) fn finish(&self) -> Result<()> {
         for seccomp in [false, true] {
             self.table(seccomp);
         }
         for (name, count) in &self.syscalls {
             say::line(&format!("{name}: {count} system calls for run"));
+        }
+        for (name, kib) in &self.resident_kib {
+            say::line(&format!("{name}: {kib} KiB resident at most in run"));
         }
         let path = cargo::root().join("bench/results").join(format!("oci-{}.json", today()?));
         let text = serde_json::to_string(&self.json()).context("as JSON")?;
@@ -92,8 +122,8 @@ impl Report {
         }
         let title = if seccomp { "with seccomp" } else { "without seccomp" };
         say::line(&format!(
-            "\n{title:<22}{:>6}{:>10}{:>8}{:>10}{:>8}{:>10}",
-            "n", "wall ms", "ratio", "cpu ms", "ratio", "RSS KiB"
+            "\n{title:<22}{:>6}{:>10}{:>8}{:>10}{:>8}",
+            "n", "wall ms", "ratio", "cpu ms", "ratio"
         ));
         for step in STEPS {
             let ours = self.samples.get(&(seccomp, step, OURS.to_owned())).map(|it| median(it));
@@ -108,14 +138,13 @@ impl Report {
                     Some(_) | None => String::new(),
                 };
                 say::line(&format!(
-                    "{:<22}{:>6}{:>10}{:>8}{:>10}{:>8}{:>10}",
+                    "{:<22}{:>6}{:>10}{:>8}{:>10}{:>8}",
                     format!("{step} {name}"),
                     samples.len(),
                     millis(typical.wall_us),
                     ratio(ours.map(|ours| ours.wall_us), typical.wall_us),
                     millis(typical.cpu_us),
                     ratio(ours.map(|ours| ours.cpu_us), typical.cpu_us),
-                    typical.resident_kib,
                 ));
             }
         }
@@ -134,6 +163,7 @@ impl Report {
             "kernel": rustix::system::uname().release().to_string_lossy(),
             "processors": std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
             "syscalls": self.syscalls,
+            "resident_kib": self.resident_kib,
             "results": samples.collect::<Vec<_>>(),
         })
     }
@@ -152,11 +182,12 @@ fn median(samples: &[Sample]) -> Sample {
         values.sort_unstable();
         values.get(values.len() / 2).copied().unwrap_or(0)
     };
-    Sample {
-        wall_us: of(|sample| sample.wall_us),
-        cpu_us: of(|sample| sample.cpu_us),
-        resident_kib: of(|sample| sample.resident_kib),
-    }
+    Sample { wall_us: of(|sample| sample.wall_us), cpu_us: of(|sample| sample.cpu_us) }
+}
+
+fn page_bytes() -> Result<u64> {
+    let output = Command::new("getconf").arg("PAGESIZE").output().context("getconf")?;
+    String::from_utf8_lossy(&output.stdout).trim().parse().context("the size of a page")
 }
 
 fn as_f64(micros: u64) -> f64 {

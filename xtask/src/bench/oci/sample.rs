@@ -19,7 +19,6 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Sample {
     pub(super) wall_us: u64,
     pub(super) cpu_us: u64,
-    pub(super) resident_kib: u64,
 }
 
 /// A runtime.
@@ -82,11 +81,7 @@ impl Runtime {
             words[0],
             std::fs::read_to_string(&errors).unwrap_or_default().trim()
         );
-        Ok(Sample {
-            wall_us: micros(wall),
-            cpu_us: micros(usage.user + usage.system),
-            resident_kib: usage.resident_kib,
-        })
+        Ok(Sample { wall_us: micros(wall), cpu_us: micros(usage.user + usage.system) })
     }
 }
 
