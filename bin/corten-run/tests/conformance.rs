@@ -193,6 +193,15 @@ fn side_by_side(home: &Path) -> BTreeMap<String, Vec<String>> {
     })
 }
 
+/// Some programs end without deleting their containers.
+fn remove_what_is_left() {
+    let list = Command::new(RUNTIME).args(["list", "--quiet"]).output().unwrap();
+    for id in String::from_utf8_lossy(&list.stdout).lines() {
+        let deleted = Command::new(RUNTIME).args(["delete", "--force", id]).status().unwrap();
+        assert!(deleted.success(), "{id} is left behind");
+    }
+}
+
 #[test]
 fn the_ocis_own_programs() {
     if !is_root() {
@@ -212,7 +221,10 @@ fn the_ocis_own_programs() {
         if !only_v1(scratch.path()) {
             return None;
         }
+        // The programs say no --root; what they leave behind goes with this.
+        mount("tmpfs", "/run", "tmpfs", MountFlags::empty(), None).unwrap();
         let outcomes = side_by_side(&home);
+        remove_what_is_left();
         Some(outcomes)
     });
     let Some(outcomes) = outcomes else {
