@@ -1,5 +1,7 @@
-//! The one door to the project: `cargo xtask up`, `down`, `test`, `tidy`, `gen`, `image`, `ci`.
+//! The one door to the project: `cargo xtask up`, `down`, `test`, `tidy`, `gen`, `image`, `bench`,
+//! `vm`, `ci`.
 
+mod bench;
 mod cargo;
 mod ci;
 mod demo_image;
@@ -36,6 +38,9 @@ enum Command {
     Gen,
     /// Build the demo image and write it as an OCI layout
     Image,
+    /// Measure against peers
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Boot a virtual machine with pure cgroup v2 and run a command in it
     Vm(vm::Options),
     /// What continuous integration runs: fmt, clippy, tidy, test, test vm
@@ -52,6 +57,7 @@ fn main() -> ExitCode {
             cargo::run(&mut cargo::cargo(&["run", "--quiet", "--package", "xtask-gen"]))
         }
         Command::Image => demo_image::build().map(|path| say::line(&path.display().to_string())),
+        Command::Bench(bench) => bench::run(&bench),
         Command::Vm(options) => vm::run(&options),
         Command::Ci => ci::run(),
     };

@@ -108,7 +108,7 @@ fn containerd_runs_execs_pauses_counts_kills_and_removes() {
          disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = \"{dir}/socket\"\n"
     );
     lab.write("config.toml", &config);
-    let _containerd = lab.spawn(&["containerd", "-c", &format!("{dir}/config.toml")]);
+    lab.spawn(&["containerd", "-c", &format!("{dir}/config.toml")]);
     let socket = format!("{dir}/socket");
     lab.until(|| lab.call(&["ctr", "-a", &socket, "version"]).status == 0);
     let call = |words: &[&str]| lab.call(&[&["ctr", "-a", &socket], words].concat());

@@ -1,6 +1,6 @@
 //! What is done to a container as a whole while it runs: stop and go, limits, a list of what runs.
 
-use corten_runtime_cgroup::{Cgroup, Resources};
+use corten_runtime_cgroup::{Cgroup, Resources, Systemd, Unit};
 use oci_spec::runtime::LinuxResources;
 use rustix::process::Pid;
 
@@ -71,8 +71,15 @@ pub fn update(
         return Err(LifecycleError::NotRunning);
     }
     let wanted = Resources { allow_missing, ..resources::limits(wanted)? };
-    let missing =
-        existing(&state)?.apply(&wanted).map_err(|source| cgroup_error(&state, source))?;
+    let group = existing(&state)?;
+    let error = |source| cgroup_error(&state, source);
+    if let Some(name) = &state.systemd_unit {
+        // Told first, so that its own writes do not come after ours.
+        Systemd::connect()
+            .and_then(|mut systemd| systemd.set(&Unit::named(name), group.hierarchies(), &wanted))
+            .map_err(error)?;
+    }
+    let missing = group.apply(&wanted).map_err(error)?;
     Ok(missing.iter().map(ToString::to_string).collect())
 }
 

@@ -42,7 +42,7 @@ fn capabilities() -> Vec<String> {
 
 /// What `runtime/cgroup` speaks, whatever this host mounts.
 fn cgroup() -> Value {
-    json!({ "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true })
+    json!({ "v1": true, "v2": true, "systemd": true, "systemdUser": false, "rdma": true })
 }
 
 #[cfg(test)]

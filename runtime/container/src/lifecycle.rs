@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use corten_runtime_cgroup::{Cgroup, CgroupPath, Hierarchies};
+use corten_runtime_cgroup::{Cgroup, CgroupPath, Hierarchies, Systemd, Unit};
 use corten_sys_linux::rustix::io::Errno;
 use corten_sys_linux::{SysError, signal};
 use rustix::fs::{Mode, OFlags};
@@ -147,12 +147,21 @@ fn end(state: &State) -> Result<(), LifecycleError> {
 
 fn remove_cgroup(state: &State) -> Result<(), LifecycleError> {
     let error = |source| cgroup_error(state, source);
-    let Some(group) = open_cgroup(state)? else { return Ok(()) };
+    let Some(group) = open_cgroup(state)? else {
+        return stop_unit(state.systemd_unit.as_deref()).map_err(error);
+    };
     // Only what is left is killed: on Linux 6.18 one write to cgroup.kill spoils a cgroup.
     if !group.pids().map_err(error)?.is_empty() {
         group.kill().map_err(error)?;
     }
+    // systemd first: it must not find that a unit's cgroup has vanished under it.
+    stop_unit(state.systemd_unit.as_deref()).map_err(error)?;
     group.remove().map_err(error)
+}
+
+/// Ends systemd's unit, if there is one.
+pub(crate) fn stop_unit(name: Option<&str>) -> Result<(), corten_runtime_cgroup::Error> {
+    name.map_or(Ok(()), |name| Systemd::connect()?.stop(&Unit::named(name)))
 }
 
 pub(crate) fn open_cgroup(state: &State) -> Result<Option<Cgroup>, LifecycleError> {

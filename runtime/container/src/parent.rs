@@ -120,9 +120,10 @@ pub fn create(
     let no_groups = ids::will_deny_groups(&plan, rights);
     ids::check_groups(&mut plan.process, no_groups)?;
     limit_capabilities(&mut plan.process, plan.namespaces.in_user(), &mut warnings);
-    let group = cgroup::make(&plan, rights, &mut warnings)?;
+    let cgroup::Made { group, first: _lives_until_the_container_does } =
+        cgroup::make(&plan, rights, &mut warnings)?;
     if let Some(group) = &group {
-        undo.cgroup(group);
+        undo.cgroup(group, plan.unit.as_ref());
     }
     let prepared = prepare::open(&plan, group.as_ref(), rights)?;
     let gate = open_gate(states, &plan, gate)?;
@@ -402,6 +403,7 @@ fn state_of(plan: &Plan, pid: Pid, own_cgroup: bool) -> Result<State, CreateErro
         owner: rustix::process::geteuid().as_raw(),
         annotations: plan.annotations.clone(),
         cgroup_path: if own_cgroup { plan.cgroup.as_str().to_owned() } else { String::new() },
+        systemd_unit: plan.unit.as_ref().map(|unit| unit.name().to_owned()),
         namespaces: plan.namespaces.own_names(),
         personality: plan.process.tuning.personality,
         memory_policy: plan

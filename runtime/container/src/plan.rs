@@ -18,7 +18,7 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use corten_runtime_cgroup::{CgroupPath, Resources};
+use corten_runtime_cgroup::{CgroupPath, Resources, Unit};
 use corten_sys_linux::{clone, mount, seccomp};
 use oci_spec::runtime::{Linux, Spec};
 
@@ -49,6 +49,8 @@ pub struct PlanOptions<'a> {
     pub preserve_fds: u32,
     /// A limit whose controller is nowhere available is a warning instead of an error.
     pub allow_missing_controllers: bool,
+    /// Have systemd make the cgroup; `linux.cgroupsPath` is then `slice:prefix:name`.
+    pub systemd: bool,
 }
 
 impl<'a> PlanOptions<'a> {
@@ -61,6 +63,7 @@ impl<'a> PlanOptions<'a> {
             no_new_keyring: false,
             preserve_fds: 0,
             allow_missing_controllers: false,
+            systemd: false,
         }
     }
 }
@@ -107,6 +110,8 @@ pub struct Plan {
     pub(crate) net_devices: Vec<NetDevice>,
     pub(crate) rdt: Option<Rdt>,
     pub(crate) cgroup: CgroupPath,
+    /// systemd's unit for that cgroup, with its driver.
+    pub(crate) unit: Option<Unit>,
     pub(crate) resources: Resources,
     /// A cgroup or a limit is asked for, so that going without would be a lie.
     pub(crate) needs_cgroup: bool,
@@ -146,6 +151,7 @@ impl Plan {
         }
         let rootfs = options.bundle.join(root.path());
         let namespaces = Namespaces::new(linux)?;
+        let (cgroup, unit) = cgroup_place(id, linux, options.systemd)?;
         let mount_label = linux.mount_label().as_deref().filter(|label| !label.is_empty());
         let mount_label =
             mount_label.map(|label| c_string("linux.mountLabel", label.as_bytes())).transpose()?;
@@ -185,7 +191,8 @@ impl Plan {
             sysctls: sysctls(linux, &namespaces)?,
             net_devices: net_devices::plan(linux, &namespaces)?,
             rdt: rdt::plan(id, linux)?,
-            cgroup: cgroup_path(id, linux)?,
+            cgroup,
+            unit,
             needs_cgroup: resources::any(linux)
                 || linux.cgroups_path().as_ref().is_some_and(|path| !path.as_os_str().is_empty()),
             cgroup_owner: cgroup_owner(&namespaces, &mounts, process.uid.as_raw()),
@@ -345,9 +352,20 @@ fn cgroup_owner(namespaces: &Namespaces, mounts: &[Mount], uid: u32) -> Option<u
     namespaces.host_uid(uid)
 }
 
-fn cgroup_path(id: &ContainerId, linux: &Linux) -> Result<CgroupPath, PlanError> {
+/// Where the container's cgroup is, and which unit that is with the systemd driver.
+fn cgroup_place(
+    id: &ContainerId,
+    linux: &Linux,
+    systemd: bool,
+) -> Result<(CgroupPath, Option<Unit>), PlanError> {
     const FIELD: &str = "linux.cgroupsPath";
     let given = linux.cgroups_path().as_deref().map(Path::to_string_lossy).unwrap_or_default();
+    if systemd {
+        let invalid =
+            |error: corten_runtime_cgroup::Error| PlanError::invalid(FIELD, error.to_string());
+        let unit = Unit::parse(&given, id.as_str()).map_err(invalid)?;
+        return Ok((unit.cgroup_path().map_err(invalid)?, Some(unit)));
+    }
     if given.contains(':') {
         return Err(PlanError::unsupported(
             FIELD,
@@ -364,5 +382,5 @@ fn cgroup_path(id: &ContainerId, linux: &Linux) -> Result<CgroupPath, PlanError>
     if path.is_root() {
         return Err(PlanError::invalid(FIELD, "a container cannot have the root cgroup"));
     }
-    Ok(path)
+    Ok((path, None))
 }

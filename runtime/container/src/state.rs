@@ -73,6 +73,9 @@ pub struct State {
     pub annotations: BTreeMap<String, String>,
     /// Its cgroup, from every hierarchy's root.
     pub cgroup_path: String,
+    /// systemd's unit for that cgroup, with its driver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub systemd_unit: Option<String>,
     /// Which kinds of namespaces it does not share with the host, by their names in `/proc`.
     pub namespaces: Vec<String>,
     /// The personality of all its processes.
@@ -328,6 +331,7 @@ mod tests {
             owner: 0,
             annotations: BTreeMap::new(),
             cgroup_path: "/c".into(),
+            systemd_unit: None,
             namespaces: vec!["pid".into()],
             personality: None,
             memory_policy: None,

@@ -40,6 +40,7 @@ pub mod seccomp;
 pub mod signal;
 mod syscall;
 pub mod tuning;
+pub mod usage;
 
 pub use error::SysError;
 pub use rustix;

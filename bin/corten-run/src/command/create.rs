@@ -120,16 +120,13 @@ impl Create {
         detached: bool,
     ) -> anyhow::Result<Created> {
         let id = super::given(&self.id)?;
-        anyhow::ensure!(
-            !global.systemd,
-            "--systemd-cgroup is not supported: use the cgroupfs driver"
-        );
         seal::ensure().context("seal the runtime's own image")?;
         let mut bundle = Bundle::load(&bundle_path(self.bundle.as_deref())?)?;
         let mut options = PlanOptions::new(&bundle.path);
         options.no_pivot = self.no_pivot;
         options.no_new_keyring = self.no_new_keyring;
         options.allow_missing_controllers = global.rootless;
+        options.systemd = global.systemd;
         let activated = super::exec::activation(bundle.spec.process_mut().as_mut());
         options.preserve_fds = self.preserve_fds.saturating_add(activated);
         let plan = Plan::new(id, &bundle.spec, &options).context("config.json")?;

@@ -46,7 +46,8 @@ pub(crate) struct Outcome {
 
 /// A pid and a mount namespace whose /run is its own.
 pub(crate) struct Lab {
-    init: RefCell<Child>,
+    init: Child,
+    daemons: RefCell<Vec<Child>>,
     /// The lab's first process, as this process counts.
     first: String,
 }
@@ -65,7 +66,7 @@ impl Lab {
         assert_eq!(said, "ready\n");
         let pid = init.id();
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
-        Self { init: RefCell::new(init), first: children.trim().to_owned() }
+        Self { init, daemons: RefCell::default(), first: children.trim().to_owned() }
     }
 
     /// The folder that all is kept in, inside the lab.
@@ -119,8 +120,9 @@ impl Lab {
     }
 
     /// Starts a daemon in the lab; it ends with the lab.
-    pub(crate) fn spawn(&self, words: &[&str]) -> Child {
-        self.command(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    pub(crate) fn spawn(&self, words: &[&str]) {
+        let daemon = self.command(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        self.daemons.borrow_mut().push(daemon.unwrap());
     }
 
     pub(crate) fn until(&self, condition: impl Fn() -> bool) {
@@ -134,8 +136,10 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        let init = self.init.get_mut();
-        drop(init.stdin.take());
-        init.wait().unwrap();
+        drop(self.init.stdin.take());
+        self.init.wait().unwrap();
+        for daemon in self.daemons.get_mut() {
+            daemon.wait().unwrap();
+        }
     }
 }

@@ -2,16 +2,26 @@
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use corten_runtime_cgroup::{Cgroup, Error, Hierarchies};
+use corten_runtime_cgroup::{Cgroup, Error, Hierarchies, Systemd, Unit};
 use corten_sys_linux::bpf;
+use corten_sys_linux::clone::{CloneArgs, Namespaces, clone3};
+use corten_sys_linux::pidfd::Pidfd;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal};
 
 use super::device_filter;
 use super::rights::Rights;
 use crate::CreateError;
+use crate::lifecycle::stop_unit;
 use crate::plan::Plan;
+
+/// The cgroup, before the container's first process is in it.
+pub(super) struct Made {
+    pub(super) group: Option<Cgroup>,
+    /// What holds the place for it: a scope of systemd's ends with its last process.
+    pub(super) first: Option<Placeholder>,
+}
 
 /// Makes the cgroup and sets its limits, before anything runs in it.
 ///
@@ -21,13 +31,13 @@ pub(super) fn make(
     plan: &Plan,
     rights: Rights,
     warnings: &mut Vec<String>,
-) -> Result<Option<Cgroup>, CreateError> {
+) -> Result<Made, CreateError> {
     match make_own(plan, rights, warnings) {
-        Ok(group) => Ok(Some(group)),
+        Ok(made) => Ok(made),
         Err(CreateError::Cgroup { source, .. })
             if rights.rootless() && !plan.needs_cgroup && no_right(&source) =>
         {
-            Ok(None)
+            Ok(Made { group: None, first: None })
         }
         Err(error) => Err(error),
     }
@@ -38,11 +48,7 @@ fn no_right(error: &Error) -> bool {
         || matches!(error.errno(), Some(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::NOENT))
 }
 
-fn make_own(
-    plan: &Plan,
-    rights: Rights,
-    warnings: &mut Vec<String>,
-) -> Result<Cgroup, CreateError> {
+fn make_own(plan: &Plan, rights: Rights, warnings: &mut Vec<String>) -> Result<Made, CreateError> {
     let error = |source| CreateError::Cgroup { path: plan.cgroup.as_str().to_owned(), source };
     let hierarchies = Hierarchies::probe().map_err(error)?;
     if let Ok(there) = Cgroup::open(&hierarchies, &plan.cgroup) {
@@ -53,16 +59,65 @@ fn make_own(
         // what is cloned into a cgroup that cgroup.kill was once written to.
         there.remove().map_err(error)?;
     }
+    let first = plan.unit.as_ref().map(|unit| begin_unit(plan, unit, &hierarchies)).transpose()?;
     let group = Cgroup::create(&hierarchies, &plan.cgroup).map_err(error)?;
     let made = limit(plan, rights, &hierarchies, &group, warnings)
         .and_then(|()| delegate(plan, &group).map_err(error));
     match made {
-        Ok(()) => Ok(group),
+        Ok(()) => Ok(Made { group: Some(group), first }),
         Err(failure) => {
             // The first failure is the one to tell.
+            drop(first);
+            drop(stop_unit(plan.unit.as_ref().map(Unit::name)));
             drop(group.remove());
             Err(failure)
         }
+    }
+}
+
+fn begin_unit(
+    plan: &Plan,
+    unit: &Unit,
+    hierarchies: &Hierarchies,
+) -> Result<Placeholder, CreateError> {
+    let first = Placeholder::new()?;
+    let description = format!("container {}", plan.id);
+    Systemd::connect()
+        .and_then(|mut systemd| {
+            systemd.start(unit, &description, first.pid, hierarchies, &plan.resources)
+        })
+        .map_err(|source| CreateError::Cgroup { path: plan.cgroup.as_str().to_owned(), source })?;
+    Ok(first)
+}
+
+/// A process that does nothing: systemd wants a scope to begin with one, and the container's own
+/// is born into the cgroup that is then there. It ends when this is dropped.
+pub(super) struct Placeholder {
+    pid: Pid,
+    pidfd: Pidfd,
+}
+
+impl Placeholder {
+    fn new() -> Result<Self, CreateError> {
+        let args =
+            CloneArgs { namespaces: Namespaces::empty(), callers_parent: false, into_cgroup: None };
+        let cloned = clone3(&args, || {
+            // Should this process be killed meanwhile, nobody else would end it.
+            if rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).is_ok() {
+                rustix::event::pause();
+            }
+            0
+        })
+        .map_err(|source| CreateError::Parent { step: "make a process for systemd", source })?;
+        Ok(Self { pid: cloned.pid, pidfd: Pidfd::from(cloned.pidfd) })
+    }
+}
+
+impl Drop for Placeholder {
+    fn drop(&mut self) {
+        // It has no handlers and nobody else's business: it ends, and is reaped.
+        drop(self.pidfd.send_signal(9));
+        drop(self.pidfd.wait());
     }
 }
 

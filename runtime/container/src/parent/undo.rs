@@ -3,12 +3,13 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use corten_runtime_cgroup::{Cgroup, CgroupPath, Hierarchies};
+use corten_runtime_cgroup::{Cgroup, CgroupPath, Hierarchies, Unit};
 use corten_sys_linux::clone::Cloned;
 use corten_sys_linux::pidfd::Pidfd;
 
 use super::Parenthood;
 use crate::hooks::Poststop;
+use crate::lifecycle::stop_unit;
 use crate::{ContainerId, StateDir};
 
 /// How long a killed child may take to end.
@@ -19,6 +20,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) struct Undo<'a> {
     state: Option<(&'a StateDir, ContainerId)>,
     cgroup: Option<(Hierarchies, CgroupPath)>,
+    unit: Option<String>,
     process: Option<(OwnedFd, Parenthood)>,
     hooks: Option<Poststop>,
 }
@@ -26,11 +28,18 @@ pub(super) struct Undo<'a> {
 impl<'a> Undo<'a> {
     /// Of a container whose id has been taken.
     pub(super) fn new(states: &'a StateDir, id: &ContainerId) -> Self {
-        Self { state: Some((states, id.clone())), cgroup: None, process: None, hooks: None }
+        Self {
+            state: Some((states, id.clone())),
+            cgroup: None,
+            unit: None,
+            process: None,
+            hooks: None,
+        }
     }
 
-    /// Its cgroup has been made.
-    pub(super) fn cgroup(&mut self, group: &Cgroup) {
+    /// Its cgroup has been made, perhaps as a unit of systemd's.
+    pub(super) fn cgroup(&mut self, group: &Cgroup, unit: Option<&Unit>) {
+        self.unit = unit.map(|unit| unit.name().to_owned());
         self.cgroup = Some((group.hierarchies().clone(), group.path().clone()));
     }
 
@@ -47,7 +56,8 @@ impl<'a> Undo<'a> {
 
     /// All went well.
     pub(super) fn keep(&mut self) {
-        (self.state, self.cgroup, self.process, self.hooks) = (None, None, None, None);
+        (self.state, self.cgroup, self.unit) = (None, None, None);
+        (self.process, self.hooks) = (None, None);
     }
 }
 
@@ -65,6 +75,11 @@ impl Drop for Undo<'_> {
             })
         {
             tracing::warn!(cgroup = path.as_str(), %error, "cgroup left behind");
+        }
+        if let Some(name) = self.unit.take()
+            && let Err(error) = stop_unit(Some(&name))
+        {
+            tracing::warn!(unit = name, %error, "unit left behind");
         }
         if let Some((states, id)) = self.state.take()
             && let Err(error) = states.remove(&id)
