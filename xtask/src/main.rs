@@ -38,7 +38,7 @@ enum Command {
     Image,
     /// Boot a virtual machine with pure cgroup v2 and run a command in it
     Vm(vm::Options),
-    /// What continuous integration runs: fmt, clippy, tidy, test
+    /// What continuous integration runs: fmt, clippy, tidy, test, test vm
     Ci,
 }
 

@@ -1,16 +1,17 @@
 //! `bridge`: connects containers to a bridge of the host by veth pairs.
 
-mod container;
 mod host;
-pub(crate) mod masquerade;
 mod options;
+pub(crate) mod spoof;
+
+use std::fs::File;
 
 use corten_cni_types::{AddResult, CniError, Interface, IpNet, Route, codes};
-use corten_sys_netlink::NetlinkError;
-use corten_sys_netlink::route::Links;
+use corten_sys_netlink::route::{Link, LinkKind, Links};
 
+use crate::interface::{self, Setup, shown};
 use crate::skel::Call;
-use crate::{Plugin, ipam, netns};
+use crate::{Plugin, ipam, masquerade, netns, nft};
 use options::Options;
 
 pub(crate) const PLUGIN: Plugin = Plugin { name: "bridge", add, del, check, gc, status };
@@ -18,52 +19,23 @@ pub(crate) const PLUGIN: Plugin = Plugin { name: "bridge", add, del, check, gc, 
 /// Where each interface stands in the result, as the reference plugin orders them.
 const CONTAINER_INTERFACE: usize = 2;
 
-fn kernel(what: &str) -> impl FnOnce(NetlinkError) -> CniError {
-    move |error| CniError::caused(codes::INTERNAL, format!("cannot {what}"), &error)
-}
-
 fn add(call: &Call) -> Result<AddResult, CniError> {
     let options = Options::read(call)?;
     let namespace = netns::open(&call.netns)?;
-    let mut links = Links::open().map_err(kernel("open a netlink socket"))?;
+    let mut links = interface::links()?;
     let bridge = host::ensure_bridge(&mut links, &options)?;
-    let addresses = match &options.ipam_type {
-        Some(ipam_type) => ipam::add(call, ipam_type)?,
-        None => AddResult::default(),
-    };
-    let mut result = AddResult::default();
-    let outcome = gateways(addresses, &options).and_then(|addresses| {
-        result = addresses;
-        attach(call, &options, &mut links, &bridge, &namespace, &result)
-    });
-    match outcome {
-        Ok(interfaces) => {
-            result.interfaces = interfaces;
-            if !options.dns.is_empty() {
-                result.dns = options.dns;
-            }
-            Ok(result)
+    ipam::with_addresses(call, options.ipam_type.as_deref(), |addresses| {
+        let mut result = gateways(addresses, &options);
+        result.interfaces = attach(call, &options, &mut links, &bridge, &namespace, &result)?;
+        if !options.dns.is_empty() {
+            result.dns = options.dns.clone();
         }
-        Err(error) => Err(undo(call, &options, error)),
-    }
-}
-
-/// Gives the addresses back after a failure. When that fails as well, the first failure is still
-/// the one to tell; DEL, which must follow, tries again.
-fn undo(call: &Call, options: &Options, mut error: CniError) -> CniError {
-    if let Some(ipam_type) = &options.ipam_type
-        && let Err(second) = ipam::del(call, ipam_type)
-    {
-        error.details.push_str(&format!("; giving the addresses back failed too: {second}"));
-    }
-    error
+        Ok(result)
+    })
 }
 
 /// Fills in what the address plugin leaves open: the gateway and the default route.
-fn gateways(mut result: AddResult, options: &Options) -> Result<AddResult, CniError> {
-    if options.ipam_type.is_some() && result.ips.is_empty() {
-        return Err(CniError::new(codes::INTERNAL, "the address plugin gave no address"));
-    }
+fn gateways(mut result: AddResult, options: &Options) -> AddResult {
     for ip in &mut result.ips {
         ip.interface = Some(CONTAINER_INTERFACE);
         if options.is_gateway && ip.gateway.is_none() {
@@ -79,7 +51,7 @@ fn gateways(mut result: AddResult, options: &Options) -> Result<AddResult, CniEr
             }
         }
     }
-    Ok(result)
+    result
 }
 
 /// The network's first address, which is the gateway's unless told otherwise.
@@ -96,77 +68,94 @@ fn attach(
     call: &Call,
     options: &Options,
     links: &mut Links,
-    bridge: &corten_sys_netlink::route::Link,
-    namespace: &std::fs::File,
+    bridge: &Link,
+    namespace: &File,
     addresses: &AddResult,
 ) -> Result<Vec<Interface>, CniError> {
     let port = host::add_pair(links, bridge, &call.ifname, namespace, options)?;
-    let finish = |links: &mut Links| -> Result<Interface, CniError> {
-        let mut inside =
-            netns::enter(namespace, || container::configure(&call.ifname, addresses, options))?;
-        inside.sandbox = call.netns.to_string_lossy().into_owned();
-        if options.is_gateway {
-            host::ensure_gateways(links, bridge, addresses, options)?;
-        }
-        if options.ip_masq {
-            for ip in &addresses.ips {
-                masquerade::ensure(&call.network, ip.address)?;
-            }
-        }
-        Ok(inside)
-    };
-    match finish(links) {
-        Ok(inside) => {
-            let named = |link: &corten_sys_netlink::route::Link| Interface {
-                name: link.name.clone(),
-                mac: link.mac.to_string(),
-                mtu: link.mtu,
-                ..Interface::default()
-            };
-            Ok(vec![named(bridge), named(&port), inside])
+    match set_up(call, options, links, bridge, &port, namespace, addresses) {
+        Ok((inside, gateway)) => {
+            let mut interfaces = vec![shown(bridge), shown(&port), inside];
+            interfaces.extend(gateway.as_ref().map(shown));
+            Ok(interfaces)
         }
         Err(mut error) => {
             // The other end goes with it.
             if let Err(second) = links.delete_link(port.index) {
                 error.details.push_str(&format!("; removing {} failed too: {second}", port.name));
             }
+            if options.check_mac
+                && let Err(second) = spoof::remove(|owner| owner == nft::owner_of(call))
+            {
+                error.details.push_str(&format!("; {second}"));
+            }
             Err(error)
         }
     }
 }
 
+/// Returns the container's interface, and the one that has the gateways' addresses if it is not
+/// the bridge.
+fn set_up(
+    call: &Call,
+    options: &Options,
+    links: &mut Links,
+    bridge: &Link,
+    port: &Link,
+    namespace: &File,
+    addresses: &AddResult,
+) -> Result<(Interface, Option<Link>), CniError> {
+    if options.check_mac {
+        let sender = netns::enter(namespace, || {
+            interface::links().and_then(|mut links| interface::find(&mut links, &call.ifname))
+        })?;
+        spoof::add(&nft::owner_of(call), &port.name, sender.mac)?;
+    }
+    let setup = Setup {
+        up: !options.disable_container_interface,
+        detect_duplicates: options.detect_duplicates,
+        ..Setup::default()
+    };
+    let inside = netns::enter(namespace, || interface::configure(&call.ifname, addresses, setup))?;
+    let mut gateway = None;
+    if options.is_gateway && !addresses.ips.is_empty() {
+        gateway = host::ensure_vlan_interface(links, bridge, options)?;
+        let link = gateway.as_ref().unwrap_or(bridge);
+        host::ensure_gateways(links, link, addresses, options)?;
+    }
+    if options.ip_masq {
+        for ip in &addresses.ips {
+            masquerade::ensure(&call.network, ip.address)?;
+        }
+    }
+    Ok((interface::inside(call, inside), gateway))
+}
+
 fn del(call: &Call) -> Result<(), CniError> {
     let options = Options::read(call)?;
-    if let Some(namespace) = netns::open_if_there(&call.netns)? {
-        netns::enter(&namespace, || container::remove(&call.ifname))?;
-    }
+    interface::remove_from(call)?;
+    // Also when the option was taken out meanwhile.
+    spoof::remove(|owner| owner == nft::owner_of(call))?;
     // After the interface: an address must not be given out while somebody still answers for it.
-    match &options.ipam_type {
-        Some(ipam_type) => ipam::del(call, ipam_type),
-        None => Ok(()),
-    }
+    ipam::del(call, options.ipam_type.as_deref())
 }
 
 fn check(call: &Call) -> Result<(), CniError> {
     let options = Options::read(call)?;
-    let Some(result) = &call.prev_result else {
-        return Err(CniError::new(codes::INVALID_CONFIG, "CHECK needs prevResult"));
-    };
-    if let Some(ipam_type) = &options.ipam_type {
-        ipam::check(call, ipam_type)?;
+    ipam::check(call, options.ipam_type.as_deref())?;
+    let inside = interface::check(call, |kind| *kind == LinkKind::Veth)?;
+    let result = interface::previous(call)?;
+    host::check(inside.peer, &options, result)?;
+    let wrong = |msg: String| Err(CniError::new(codes::INTERNAL, msg));
+    if options.check_mac && !spoof::is_there(&nft::owner_of(call))? {
+        return wrong(format!("{}'s hardware address is not held any more", call.ifname));
     }
-    let namespace = netns::open(&call.netns)?;
-    let sandbox = call.netns.to_string_lossy();
-    let inside = result
-        .interfaces
-        .iter()
-        .find(|interface| interface.name == call.ifname && interface.sandbox == sandbox);
-    let Some(inside) = inside else {
-        let msg = format!("prevResult has no interface {} in {sandbox}", call.ifname);
-        return Err(CniError::new(codes::INVALID_CONFIG, msg));
-    };
-    let peer = netns::enter(&namespace, || container::check(inside, result))?;
-    host::check(peer, &options, result)
+    for ip in result.ips.iter().filter(|_ip| options.ip_masq) {
+        if !masquerade::is_there(&call.network, ip.address)? {
+            return wrong(format!("network {} is not masqueraded any more", ip.address));
+        }
+    }
+    Ok(())
 }
 
 fn gc(call: &Call) -> Result<(), CniError> {
@@ -174,16 +163,11 @@ fn gc(call: &Call) -> Result<(), CniError> {
     if call.valid_attachments.is_empty() {
         masquerade::remove(&call.network)?;
     }
-    match &options.ipam_type {
-        Some(ipam_type) => ipam::gc(call, ipam_type),
-        None => Ok(()),
-    }
+    spoof::remove(nft::is_gone(call))?;
+    ipam::gc(call, options.ipam_type.as_deref())
 }
 
 fn status(call: &Call) -> Result<(), CniError> {
     let options = Options::read(call)?;
-    match &options.ipam_type {
-        Some(ipam_type) => ipam::status(call, ipam_type),
-        None => Ok(()),
-    }
+    ipam::status(call, options.ipam_type.as_deref())
 }

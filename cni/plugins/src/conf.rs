@@ -1,6 +1,7 @@
 //! Reading options, and refusing those that are not honoured.
 
 use corten_cni_types::{CniError, codes, keys};
+use corten_sys_netlink::route::{MacAddress, ParseMacAddressError};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -60,19 +61,22 @@ fn is_off(value: &Value) -> bool {
     }
 }
 
-/// Looks up one key in `CNI_ARGS`. A key that is neither this nor another plugin's is an error,
+/// Looks up keys in `CNI_ARGS`. A key that is neither of these nor another plugin's is an error,
 /// unless `IgnoreUnknown` is set, as Kubernetes' runtimes do.
-pub(crate) fn environment_arg(call: &Call, wanted: &str) -> Result<Option<String>, CniError> {
+pub(crate) fn environment_args<const N: usize>(
+    call: &Call,
+    wanted: [&str; N],
+) -> Result<[Option<String>; N], CniError> {
     let bad = |msg: String| CniError::new(codes::INVALID_ENVIRONMENT, msg);
-    let mut found = None;
+    let mut found = [const { None }; N];
     let mut unknown = Vec::new();
     let mut ignore = false;
     for pair in call.args.split(';').filter(|pair| !pair.is_empty()) {
         let Some((key, value)) = pair.split_once('=') else {
             return Err(bad(format!("CNI_ARGS: invalid pair {pair:?}")));
         };
-        if key == wanted {
-            found = Some(value.to_owned());
+        if let Some(index) = wanted.iter().position(|name| *name == key) {
+            found[index] = Some(value.to_owned());
         } else if key == "IgnoreUnknown" {
             ignore = matches!(value, "1" | "true" | "True" | "TRUE");
         } else {
@@ -83,4 +87,37 @@ pub(crate) fn environment_arg(call: &Call, wanted: &str) -> Result<Option<String
         return Ok(found);
     }
     Err(bad(format!("CNI_ARGS: unknown args {unknown:?}; set IgnoreUnknown=1 to pass over them")))
+}
+
+/// One of the sections that others than the administrator write: `args.cni` or `runtimeConfig`.
+pub(crate) fn arguments<'a>(call: &'a Call, section: &str) -> Option<&'a Map<String, Value>> {
+    let section = match section {
+        "args.cni" => call.conf.get(keys::ARGS)?.get("cni")?,
+        other => call.conf.get(other)?,
+    };
+    section.as_object()
+}
+
+/// A text of such a section; an empty one counts as none.
+pub(crate) fn argument_text(call: &Call, section: &str, key: &str) -> Option<String> {
+    let text = arguments(call, section)?.get(key)?.as_str()?;
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Reads a hardware address that `key` was set to.
+pub(crate) fn parse_mac(key: &str, text: &str) -> Result<MacAddress, CniError> {
+    text.parse().map_err(|error: ParseMacAddressError| {
+        CniError::caused(codes::INVALID_CONFIG, format!("{key} cannot be used"), &error)
+    })
+}
+
+/// Refuses an option that only the backends of other programs have.
+pub(crate) fn refuse_backend(key: &str, backend: Option<&str>) -> Result<(), CniError> {
+    match backend {
+        None | Some("" | "nftables") => Ok(()),
+        Some(backend) => {
+            let msg = format!("option {key} {backend:?} is not supported: use nftables");
+            Err(CniError::new(codes::UNSUPPORTED_FIELD, msg))
+        }
+    }
 }

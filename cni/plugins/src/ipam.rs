@@ -20,8 +20,31 @@ pub(crate) fn plugin_type(call: &Call) -> Option<String> {
     (!name.is_empty()).then(|| name.to_owned())
 }
 
-/// Asks for addresses.
-pub(crate) fn add(call: &Call, plugin_type: &str) -> Result<AddResult, CniError> {
+/// Asks for addresses, unless there is no address management, and gives them to `work`; they go
+/// back when that fails. When giving back fails as well, the first failure is still the one to
+/// tell; DEL, which must follow, tries again.
+pub(crate) fn with_addresses(
+    call: &Call,
+    plugin_type: Option<&str>,
+    work: impl FnOnce(AddResult) -> Result<AddResult, CniError>,
+) -> Result<AddResult, CniError> {
+    let Some(plugin_type) = plugin_type else { return work(AddResult::default()) };
+    let addresses = add(call, plugin_type)?;
+    let outcome = if addresses.ips.is_empty() {
+        let msg = format!("address plugin {plugin_type} gave no address");
+        Err(CniError::new(codes::INTERNAL, msg))
+    } else {
+        work(addresses)
+    };
+    outcome.map_err(|mut error| {
+        if let Err(second) = del(call, Some(plugin_type)) {
+            error.details.push_str(&format!("; giving the addresses back failed too: {second}"));
+        }
+        error
+    })
+}
+
+fn add(call: &Call, plugin_type: &str) -> Result<AddResult, CniError> {
     match find(call, plugin_type)? {
         Delegate::Own(plugin) => (plugin.add)(call),
         Delegate::Other(program) => program
@@ -31,22 +54,22 @@ pub(crate) fn add(call: &Call, plugin_type: &str) -> Result<AddResult, CniError>
 }
 
 /// Gives addresses back.
-pub(crate) fn del(call: &Call, plugin_type: &str) -> Result<(), CniError> {
+pub(crate) fn del(call: &Call, plugin_type: Option<&str>) -> Result<(), CniError> {
     other(call, plugin_type, Command::Del, |plugin| plugin.del)
 }
 
 /// Asks whether the addresses are still the container's.
-pub(crate) fn check(call: &Call, plugin_type: &str) -> Result<(), CniError> {
+pub(crate) fn check(call: &Call, plugin_type: Option<&str>) -> Result<(), CniError> {
     other(call, plugin_type, Command::Check, |plugin| plugin.check)
 }
 
 /// Has addresses of containers that are gone collected.
-pub(crate) fn gc(call: &Call, plugin_type: &str) -> Result<(), CniError> {
+pub(crate) fn gc(call: &Call, plugin_type: Option<&str>) -> Result<(), CniError> {
     other(call, plugin_type, Command::Gc, |plugin| plugin.gc)
 }
 
 /// Asks whether addresses can be had.
-pub(crate) fn status(call: &Call, plugin_type: &str) -> Result<(), CniError> {
+pub(crate) fn status(call: &Call, plugin_type: Option<&str>) -> Result<(), CniError> {
     other(call, plugin_type, Command::Status, |plugin| plugin.status)
 }
 
@@ -55,10 +78,11 @@ type Verb = fn(&Call) -> Result<(), CniError>;
 
 fn other(
     call: &Call,
-    plugin_type: &str,
+    plugin_type: Option<&str>,
     command: Command,
     verb: fn(&Plugin) -> Verb,
 ) -> Result<(), CniError> {
+    let Some(plugin_type) = plugin_type else { return Ok(()) };
     match find(call, plugin_type)? {
         Delegate::Own(plugin) => verb(plugin)(call),
         Delegate::Other(program) => program

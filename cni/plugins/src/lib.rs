@@ -1,5 +1,7 @@
-//! The CNI plugins `bridge`, `host-local`, `loopback` and `portmap`: drop-ins for the reference
-//! plugins of these names, in versions 0.3.1 to 1.1.0 of the specification, with GC, which those
+//! The CNI plugins `bridge`, `ptp`, `macvlan`, `ipvlan`, `vlan`, `host-device`, `dummy` and
+//! `loopback` (interfaces), `host-local` and `static` (addresses), `portmap`, `firewall`,
+//! `bandwidth`, `tuning` and `sbr` (what comes after): drop-ins for the reference plugins of these
+//! names, in versions 0.3.1 to 1.1.0 of the specification, with GC, which those
 //! lack. An option of theirs that is not honoured is an error that names it.
 //!
 //! Rules go to nf_tables, in tables whose names begin with `corten-`; addresses are kept in the
@@ -10,14 +12,30 @@
 //! Privileges: root (CAP_NET_ADMIN on the host and in the container's namespace, CAP_SYS_ADMIN to
 //! enter it, the address files' folder).
 
+mod bandwidth;
 mod bridge;
 mod conf;
+mod dummy;
+mod firewall;
+mod host_device;
 mod host_local;
+mod interface;
 mod ipam;
+mod ipvlan;
 mod loopback;
+mod macvlan;
+mod masquerade;
 mod netns;
+mod nft;
 mod portmap;
+mod ptp;
+mod sbr;
 mod skel;
+mod static_addresses;
+mod tuning;
+mod upper;
+mod veth;
+mod vlan;
 
 pub use skel::{Output, run};
 
@@ -40,7 +58,23 @@ pub(crate) struct Plugin {
 }
 
 /// Every plugin.
-const PLUGINS: &[Plugin] = &[bridge::PLUGIN, host_local::PLUGIN, loopback::PLUGIN, portmap::PLUGIN];
+const PLUGINS: &[Plugin] = &[
+    bandwidth::PLUGIN,
+    bridge::PLUGIN,
+    dummy::PLUGIN,
+    firewall::PLUGIN,
+    host_device::PLUGIN,
+    host_local::PLUGIN,
+    ipvlan::PLUGIN,
+    loopback::PLUGIN,
+    macvlan::PLUGIN,
+    portmap::PLUGIN,
+    ptp::PLUGIN,
+    sbr::PLUGIN,
+    static_addresses::PLUGIN,
+    tuning::PLUGIN,
+    vlan::PLUGIN,
+];
 
 /// The names of all plugins: the links to make to the binary.
 #[must_use]
@@ -56,7 +90,9 @@ pub fn names() -> Vec<&'static str> {
 /// What the kernel refuses.
 pub fn cleanup(bridge: &str) -> Result<bool, NetlinkError> {
     let mut tables = Tables::open()?;
-    tables.delete_table(&bridge::masquerade::table())?;
+    tables.delete_table(&masquerade::table())?;
+    tables.delete_table(&bridge::spoof::table())?;
+    tables.delete_table(&firewall::table())?;
     tables.delete_table(&portmap::rules::table())?;
     let mut links = Links::open()?;
     let Some(link) = links.link(bridge)? else { return Ok(true) };

@@ -19,6 +19,13 @@ pub(crate) fn is_own(path: &Path) -> bool {
     own.is_some() && identity(path) == own
 }
 
+/// Opens the namespace that the calling thread is in.
+pub(crate) fn own() -> Result<File, CniError> {
+    let path = "/proc/thread-self/ns/net";
+    File::open(path)
+        .map_err(|error| CniError::caused(codes::IO, format!("cannot open {path}"), &error))
+}
+
 /// Opens a namespace; nothing when it is gone: there is no such file, or the file is no namespace
 /// any more because its mount is gone.
 pub(crate) fn open_if_there(path: &Path) -> Result<Option<File>, CniError> {
@@ -54,6 +61,15 @@ pub(crate) fn enter<T: Send>(
     in_namespace(namespace, work).map_err(|error| {
         CniError::caused(codes::INTERNAL, "cannot enter the container's network", &error)
     })?
+}
+
+/// Has the host pass on packets of a family.
+pub(crate) fn forward(ipv4: bool) -> Result<(), CniError> {
+    if ipv4 {
+        set("ipv4/ip_forward", "1", false)
+    } else {
+        set("ipv6/conf/all/forwarding", "1", false)
+    }
 }
 
 /// Writes a setting of the calling thread's namespace, unless it has the value already. One that

@@ -8,9 +8,9 @@ use corten_sys_netlink::conntrack::Conntrack;
 use corten_sys_netlink::route::Links;
 
 use crate::skel::Call;
-use crate::{Plugin, netns};
+use crate::{Plugin, netns, nft};
 use options::Options;
-use rules::{Forward, Owner};
+use rules::Forward;
 
 pub(crate) const PLUGIN: Plugin = Plugin {
     name: "portmap",
@@ -34,7 +34,7 @@ fn add(call: &Call) -> Result<AddResult, CniError> {
     if forwards.is_empty() {
         return Ok(result.clone());
     }
-    rules::add(&owner(call), &forwards, &options)?;
+    rules::add(&nft::owner_of(call), &forwards, &options)?;
     let finish = || {
         if options.snat {
             route_localnet(&forwards)?;
@@ -44,19 +44,11 @@ fn add(call: &Call) -> Result<AddResult, CniError> {
     match finish() {
         Ok(()) => Ok(result.clone()),
         Err(mut error) => {
-            if let Err(second) = rules::remove(|it| *it == owner(call)) {
+            if let Err(second) = rules::remove(|it| it == nft::owner_of(call)) {
                 error.details.push_str(&format!("; removing the rules failed too: {second}"));
             }
             Err(error)
         }
-    }
-}
-
-fn owner(call: &Call) -> Owner {
-    Owner {
-        network: call.network.clone(),
-        container_id: call.container_id.clone(),
-        ifname: call.ifname.clone(),
     }
 }
 
@@ -145,8 +137,8 @@ fn forget_flows(forwards: &[Forward]) -> Result<(), CniError> {
 
 /// By owner, not by configuration: runtimes do not always repeat the mappings on DEL.
 fn del(call: &Call) -> Result<(), CniError> {
-    let owner = owner(call);
-    rules::remove(|it| *it == owner)
+    let owner = nft::owner_of(call);
+    rules::remove(|it| it == owner)
 }
 
 fn check(call: &Call) -> Result<(), CniError> {
@@ -155,7 +147,7 @@ fn check(call: &Call) -> Result<(), CniError> {
         return Err(CniError::new(codes::INVALID_CONFIG, "CHECK needs prevResult"));
     };
     let wanted = forwards(call, &options, result).len();
-    let present = rules::count(&owner(call))?;
+    let present = rules::count(&nft::owner_of(call))?;
     if present == wanted {
         return Ok(());
     }
@@ -164,7 +156,5 @@ fn check(call: &Call) -> Result<(), CniError> {
 }
 
 fn gc(call: &Call) -> Result<(), CniError> {
-    rules::remove(|owner| {
-        owner.network == call.network && !call.is_valid(&owner.container_id, &owner.ifname)
-    })
+    rules::remove(nft::is_gone(call))
 }

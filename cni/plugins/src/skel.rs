@@ -17,6 +17,7 @@ const INPUT_BYTES_MAX: u64 = 4 << 20;
 /// One call of a plugin, validated.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
+    pub(crate) command: Command,
     pub(crate) container_id: String,
     /// Empty on DEL when the runtime has none any more.
     pub(crate) netns: PathBuf,
@@ -203,6 +204,7 @@ fn parse(
     let valid_attachments =
         if command == Command::Gc { read_attachments(&conf)? } else { Vec::new() };
     Ok(Call {
+        command,
         container_id,
         netns: variable("CNI_NETNS").unwrap_or_default().into(),
         ifname,

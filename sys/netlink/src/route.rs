@@ -1,12 +1,22 @@
-//! Links, addresses and routes (rtnetlink).
+//! Links, addresses, routes, routing rules and traffic control (rtnetlink).
 
 mod address;
+mod bridge_vlan;
+mod kind;
 mod link;
+mod mac;
 mod routes;
+mod rules;
+mod traffic;
 
 pub use address::Address;
-pub use link::{BridgePort, Link, LinkChange, LinkKind, MacAddress, NewBridge, NewVeth};
+pub use bridge_vlan::BridgeVlan;
+pub use kind::{IpvlanMode, LinkKind, MacvlanMode, NewLink};
+pub use link::{BridgePort, Link, LinkChange, NewBridge, NewVeth};
+pub use mac::{MacAddress, ParseMacAddressError};
 pub use routes::Route;
+pub use rules::Rule;
+pub use traffic::{Qdisc, TokenBucket};
 
 use netlink_packet_core::{Emitable, Parseable};
 use netlink_packet_route::RouteNetlinkMessage;

@@ -1,29 +1,21 @@
 //! The host's side: the bridge, its addresses, the port.
 
 use std::fs::File;
-use std::net::IpAddr;
 
 use corten_cni_types::{AddResult, CniError, IpNet, codes};
+use corten_sys_netlink::NetlinkError;
 use corten_sys_netlink::route::{
-    Address, BridgePort, Link, LinkChange, LinkKind, Links, MacAddress, NewBridge, NewVeth,
+    Address, BridgePort, BridgeVlan, Link, LinkChange, LinkKind, Links, MacAddress, NewBridge,
 };
 use rustix::io::Errno;
-use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::kernel;
-use super::options::Options;
+use super::options::{Options, Vlans};
+use crate::interface::kernel;
 use crate::netns;
+use crate::veth::{self, Pair, random};
 
-/// How many names are tried for a host end.
-const NAME_ATTEMPTS: usize = 8;
-
-fn random<const N: usize>() -> Result<[u8; N], CniError> {
-    let mut bytes = [0; N];
-    getrandom(&mut bytes[..], GetRandomFlags::empty()).map_err(|errno| {
-        CniError::caused(codes::INTERNAL, "getrandom", &std::io::Error::from(errno))
-    })?;
-    Ok(bytes)
-}
+/// The VLAN of packets without a tag where the administrator names only tagged ones.
+const DEFAULT_VLAN: u16 = 1;
 
 /// Finds or makes the bridge and brings it up.
 pub(super) fn ensure_bridge(links: &mut Links, options: &Options) -> Result<Link, CniError> {
@@ -47,6 +39,9 @@ pub(super) fn ensure_bridge(links: &mut Links, options: &Options) -> Result<Link
         let msg = format!("{name} is there but is no bridge");
         return Err(CniError::new(codes::INVALID_CONFIG, msg));
     }
+    if !options.vlans.is_empty() {
+        links.filter_vlans(bridge.index).map_err(no_vlans("have the bridge filter VLANs"))?;
+    }
     let up = (!bridge.up).then_some(true);
     let promiscuous = (options.promiscuous && !bridge.promiscuous).then_some(true);
     if up.is_some() || promiscuous.is_some() {
@@ -54,6 +49,17 @@ pub(super) fn ensure_bridge(links: &mut Links, options: &Options) -> Result<Link
         links.set_link(bridge.index, &change).map_err(kernel("bring the bridge up"))?;
     }
     Ok(bridge)
+}
+
+/// Names what a kernel without VLAN filtering lacks.
+fn no_vlans(what: &str) -> impl FnOnce(NetlinkError) -> CniError {
+    move |error| {
+        if !error.is(Errno::OPNOTSUPP) {
+            return kernel(what)(error);
+        }
+        let msg = "options vlan and vlanTrunk need a kernel with CONFIG_BRIDGE_VLAN_FILTERING";
+        CniError::caused(codes::UNSUPPORTED_FIELD, msg, &error)
+    }
 }
 
 /// Makes the pair; returns the end on the bridge.
@@ -64,40 +70,80 @@ pub(super) fn add_pair(
     namespace: &File,
     options: &Options,
 ) -> Result<Link, CniError> {
-    let mut attempts = 0;
-    let name = loop {
-        let name = format!("veth{:08x}", u32::from_ne_bytes(random()?));
-        let pair = NewVeth {
-            name: &name,
-            master: bridge.index,
-            peer_name: ifname,
-            peer_namespace: namespace,
-            peer_mac: options.mac,
-            mtu: options.mtu,
-        };
-        attempts += 1;
-        match links.add_veth(&pair) {
-            Ok(()) => break name,
-            // Whose name is taken? If ours, another one does it.
-            Err(error)
-                if error.is(Errno::EXIST)
-                    && attempts < NAME_ATTEMPTS
-                    && links.link(&name).is_ok_and(|link| link.is_some()) => {}
-            Err(error) => {
-                let what = format!("connect {ifname} with bridge {}", bridge.name);
-                return Err(kernel(&what)(error));
-            }
+    let pair = Pair { ifname, namespace, master: bridge.index, mac: options.mac, mtu: options.mtu };
+    let port = veth::add(links, &pair)?;
+    let finish = |links: &mut Links| {
+        if options.hairpin || options.isolated {
+            let settings = BridgePort { hairpin: options.hairpin, isolated: options.isolated };
+            links
+                .set_bridge_port(port.index, settings)
+                .map_err(kernel("set up the bridge port"))?;
         }
+        set_vlans(links, port.index, &options.vlans)
     };
-    let port = links.link(&name).map_err(kernel("look for the new link"))?;
-    let Some(port) = port else {
-        return Err(CniError::new(codes::UNKNOWN_CONTAINER, format!("link {name} vanished")));
-    };
-    if options.hairpin || options.isolated {
-        let settings = BridgePort { hairpin: options.hairpin, isolated: options.isolated };
-        links.set_bridge_port(port.index, settings).map_err(kernel("set up the bridge port"))?;
+    if let Err(mut error) = finish(links) {
+        if let Err(second) = links.delete_link(port.index) {
+            error.details.push_str(&format!("; removing {} failed too: {second}", port.name));
+        }
+        return Err(error);
     }
     Ok(port)
+}
+
+/// Puts a port into its VLANs.
+fn set_vlans(links: &mut Links, port: u32, vlans: &Vlans) -> Result<(), CniError> {
+    if vlans.is_empty() {
+        return Ok(());
+    }
+    let what = "put the port into its VLANs";
+    if !vlans.keep_default {
+        for vlan in links.bridge_vlans(port).map_err(no_vlans(what))? {
+            links.delete_bridge_vlan(port, vlan.id).map_err(no_vlans(what))?;
+        }
+    }
+    let native = BridgeVlan { id: vlans.native.unwrap_or(DEFAULT_VLAN), native: true };
+    let tagged = vlans.trunk.iter().map(|&id| BridgeVlan { id, native: false });
+    for vlan in tagged.filter(|vlan| vlan.id != native.id).chain([native]) {
+        links.add_bridge_vlan(port, vlan).map_err(no_vlans(what))?;
+    }
+    Ok(())
+}
+
+/// The host's own end in the containers' VLAN: a pair whose one end is a port of the bridge. The
+/// reference plugin's name of it is `BRIDGE.VLAN`. Nothing where there is no such VLAN: then the
+/// bridge itself is the host's end.
+pub(super) fn ensure_vlan_interface(
+    links: &mut Links,
+    bridge: &Link,
+    options: &Options,
+) -> Result<Option<Link>, CniError> {
+    let Some(vlan) = options.vlans.native else { return Ok(None) };
+    let name = format!("{}.{vlan}", bridge.name);
+    corten_cni_types::validate_interface_name(&name)
+        .map_err(|error| CniError::caused(codes::INVALID_CONFIG, "bridge and vlan", &error))?;
+    let look = "look for the VLAN's interface";
+    let mut found = links.link(&name).map_err(kernel(look))?;
+    if found.is_none() {
+        let here = netns::own()?;
+        let mtu = Some(bridge.mtu);
+        let pair = Pair { ifname: &name, namespace: &here, master: bridge.index, mac: None, mtu };
+        match veth::add(links, &pair) {
+            Ok(port) => {
+                let vlans = Vlans { native: Some(vlan), ..options.vlans.clone() };
+                set_vlans(links, port.index, &Vlans { trunk: Default::default(), ..vlans })?;
+            }
+            // Another container's ADD was faster.
+            Err(_taken) if links.link(&name).is_ok_and(|link| link.is_some()) => {}
+            Err(error) => return Err(error),
+        }
+        found = links.link(&name).map_err(kernel(look))?;
+    }
+    let Some(link) = found else {
+        return Err(CniError::new(codes::TRY_AGAIN, format!("interface {name} vanished")));
+    };
+    let up = LinkChange { up: Some(true), ..LinkChange::default() };
+    links.set_link(link.index, &up).map_err(kernel("bring the VLAN's interface up"))?;
+    Ok(Some(link))
 }
 
 /// Gives the bridge the gateways' addresses, and has the host forward.
@@ -120,10 +166,7 @@ pub(super) fn ensure_gateways(
                 outcome => outcome.map_err(kernel("give the bridge the gateway's address"))?,
             }
         }
-        match gateway {
-            IpAddr::V4(_) => netns::set("ipv4/ip_forward", "1", false)?,
-            IpAddr::V6(_) => netns::set("ipv6/conf/all/forwarding", "1", false)?,
-        }
+        netns::forward(gateway.is_ipv4())?;
     }
     Ok(())
 }
@@ -177,11 +220,16 @@ pub(super) fn check(
         return wrong(format!("the host's end is no port of {}", bridge.name));
     }
     if options.is_gateway {
-        let present =
-            links.addresses(bridge.index).map_err(kernel("read the bridge's addresses"))?;
+        let vlan = options.vlans.native.map(|vlan| format!("{}.{vlan}", bridge.name));
+        let name = vlan.unwrap_or_else(|| bridge.name.clone());
+        let holder = links.link(&name).map_err(kernel("look for the gateway's interface"))?;
+        let present = match holder {
+            Some(link) => links.addresses(link.index).map_err(kernel("read its addresses"))?,
+            None => Vec::new(),
+        };
         for gateway in result.ips.iter().filter_map(|ip| ip.gateway) {
             if !present.iter().any(|address| address.address == gateway) {
-                return wrong(format!("bridge {} has lost address {gateway}", bridge.name));
+                return wrong(format!("{name} has lost address {gateway}"));
             }
         }
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use corten_cni_types::{CniError, Dns, IpNet, Route, codes};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::range::{RangeConf, RangeSet};
 use crate::conf;
@@ -73,7 +73,7 @@ impl Options {
             let range = RangeConf { subnet, range_start: start, range_end: end, gateway };
             sets.insert(0, vec![range]);
         }
-        let runtime = section(&call.conf, "runtimeConfig");
+        let runtime = conf::arguments(call, "runtimeConfig");
         if let Some(ranges) = runtime.and_then(|runtime| runtime.get("ipRanges")) {
             let given: Vec<Vec<RangeConf>> =
                 serde_json::from_value(ranges.clone()).map_err(|error| {
@@ -120,10 +120,6 @@ impl Options {
     }
 }
 
-fn section<'a>(conf: &'a Map<String, Value>, key: &str) -> Option<&'a Map<String, Value>> {
-    conf.get(key).and_then(Value::as_object)
-}
-
 fn refuse_overlaps(sets: &[RangeSet]) -> Result<(), CniError> {
     for (index, set) in sets.iter().enumerate() {
         for (other_index, other) in sets.iter().enumerate().skip(index + 1) {
@@ -139,9 +135,10 @@ fn refuse_overlaps(sets: &[RangeSet]) -> Result<(), CniError> {
 /// Addresses by name come from three places (the conventions document): `CNI_ARGS`, `args.cni.ips`
 /// and `runtimeConfig.ips`.
 fn requested(call: &Call) -> Result<Vec<IpAddr>, CniError> {
-    let mut texts: Vec<String> = conf::environment_arg(call, "IP")?.into_iter().collect();
-    let args = section(&call.conf, "args").and_then(|args| args.get("cni")?.get("ips"));
-    let runtime = section(&call.conf, "runtimeConfig").and_then(|runtime| runtime.get("ips"));
+    let [ip] = conf::environment_args(call, ["IP"])?;
+    let mut texts: Vec<String> = ip.into_iter().collect();
+    let args = conf::arguments(call, "args.cni").and_then(|args| args.get("ips"));
+    let runtime = conf::arguments(call, "runtimeConfig").and_then(|runtime| runtime.get("ips"));
     for list in [args, runtime].into_iter().flatten() {
         let list: Vec<String> = serde_json::from_value(list.clone()).map_err(|error| {
             CniError::caused(codes::INVALID_CONFIG, "requested addresses are no list", &error)

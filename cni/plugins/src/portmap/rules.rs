@@ -12,6 +12,8 @@ use corten_sys_netlink::tables::{
 use rustix::io::Errno;
 
 use super::options::Options;
+use crate::nft;
+use crate::nft::{in_network, interface, is_family, load_address, octets, persist};
 
 /// Marks the rules that every port needs, so that they are made once.
 const FRAME: &str = "frame";
@@ -21,35 +23,9 @@ const PRIORITY_RAW: i32 = -300;
 const PRIORITY_DESTINATION: i32 = -100;
 const PRIORITY_SOURCE: i32 = 100;
 
-/// How often adding is begun anew because somebody else changed some table meanwhile.
-const ATTEMPTS: usize = 100;
-
-/// `ERESTART`, which user space sees only from nf_tables.
-const RESTART: i32 = 85;
-
 /// The table.
 pub(crate) fn table() -> Table {
     Table::new(Family::Inet, "corten-hostports")
-}
-
-/// Whose a mapping is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Owner {
-    pub(super) network: String,
-    pub(super) container_id: String,
-    pub(super) ifname: String,
-}
-
-impl Owner {
-    /// None of the three can have a space.
-    fn comment(&self) -> String {
-        format!("{} {} {}", self.network, self.container_id, self.ifname)
-    }
-
-    fn parse(comment: &str) -> Option<Self> {
-        let mut words = comment.split(' ').map(str::to_owned);
-        Some(Self { network: words.next()?, container_id: words.next()?, ifname: words.next()? })
-    }
 }
 
 /// One port that leads to a container.
@@ -84,13 +60,6 @@ fn maps(ipv4: bool) -> [&'static str; 2] {
     if ipv4 { ["ports4", "addresses4"] } else { ["ports6", "addresses6"] }
 }
 
-fn octets(address: IpAddr) -> Vec<u8> {
-    match address {
-        IpAddr::V4(v4) => v4.octets().to_vec(),
-        IpAddr::V6(v6) => v6.octets().to_vec(),
-    }
-}
-
 fn port(port: u16) -> [u8; 4] {
     let [high, low] = port.to_be_bytes();
     [high, low, 0, 0]
@@ -104,28 +73,20 @@ fn number(protocol: Protocol) -> u8 {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "what map_err passes")]
-fn failed(error: NetlinkError) -> CniError {
-    CniError::caused(codes::INTERNAL, "cannot set up port mappings", &error)
-}
-
 /// Adds a container's mappings: all or none.
-pub(super) fn add(owner: &Owner, forwards: &[Forward], options: &Options) -> Result<(), CniError> {
-    let mut tables = Tables::open().map_err(failed)?;
-    for _attempt in 0..ATTEMPTS {
-        match try_add(&mut tables, owner, forwards, options) {
-            Err(error) if error.is(Errno::from_raw_os_error(RESTART)) => {}
+pub(super) fn add(owner: &str, forwards: &[Forward], options: &Options) -> Result<(), CniError> {
+    let mut busy = None;
+    persist("cannot set up port mappings", |tables| {
+        match try_add(tables, owner, forwards, options) {
             Err(error) if error.is(Errno::EXIST) => {
-                return Err(CniError::caused(
-                    codes::TRY_AGAIN,
-                    taken(&mut tables, forwards),
-                    &error,
-                ));
+                let msg = taken(tables, forwards);
+                busy = Some(CniError::caused(codes::TRY_AGAIN, msg, &error));
+                Ok(())
             }
-            outcome => return outcome.map_err(failed),
+            outcome => outcome,
         }
-    }
-    Err(CniError::new(codes::TRY_AGAIN, "nf_tables is being changed all the time"))
+    })?;
+    busy.map_or(Ok(()), Err)
 }
 
 /// Says which port is taken, and by whom.
@@ -144,7 +105,7 @@ fn taken(tables: &mut Tables, forwards: &[Forward]) -> String {
 
 fn try_add(
     tables: &mut Tables,
-    owner: &Owner,
+    owner: &str,
     forwards: &[Forward],
     options: &Options,
 ) -> Result<(), NetlinkError> {
@@ -158,9 +119,8 @@ fn try_add(
         batch.expect_generation(generation);
         add_frame(&mut batch);
     }
-    let comment = owner.comment();
     for forward in forwards {
-        let element = forward.element().with_comment(&comment);
+        let element = forward.element().with_comment(owner);
         batch.create_elements(&table(), forward.map(), &[element]);
     }
     let mut containers: Vec<_> = forwards.iter().map(|forward| forward.container).collect();
@@ -168,7 +128,7 @@ fn try_add(
     for container in containers {
         if options.masq_all || options.snat {
             let rule = masquerade(container, options.masq_all);
-            batch.add_rule(&table(), "masquerade", &rule, Some(&comment));
+            batch.add_rule(&table(), "masquerade", &rule, Some(owner));
         }
     }
     tables.commit(&batch)
@@ -215,32 +175,13 @@ fn add_frame(batch: &mut Batch) {
     }
 }
 
-fn is_family(ipv4: bool) -> [Expression; 2] {
-    let value = vec![if ipv4 { 2 } else { 10 }];
-    [
-        Expression::Meta { key: MetaKey::NetworkProtocol, to: Register(0) },
-        Expression::Compare { from: Register(0), operator: Operator::Equal, value },
-    ]
-}
-
-/// Where an address is in the header, and how long it is.
-fn place(ipv4: bool, destination: bool) -> (u32, u32) {
-    match (ipv4, destination) {
-        (true, false) => (12, 4),
-        (true, true) => (16, 4),
-        (false, false) => (8, 16),
-        (false, true) => (24, 16),
-    }
-}
-
 /// Looks the packet's destination up in a map and translates it.
 fn by_key(ipv4: bool, with_address: bool, map: &str) -> Vec<Expression> {
     let mut rule = is_family(ipv4).to_vec();
     let mut next = 0;
     let registers = if ipv4 { 1 } else { 4 };
     if with_address {
-        let (offset, length) = place(ipv4, true);
-        rule.push(Expression::Payload { base: Base::Network, offset, length, to: Register(0) });
+        rule.push(load_address(ipv4, true, Register(0)));
         next += registers;
     }
     rule.extend([
@@ -259,40 +200,25 @@ fn by_key(ipv4: bool, with_address: bool, map: &str) -> Vec<Expression> {
 
 /// `iifname != lo ip daddr 127.0.0.0/8 drop`
 fn guard() -> Vec<Expression> {
-    let mut loopback = b"lo".to_vec();
-    loopback.resize(16, 0);
     let mut rule = is_family(true).to_vec();
-    rule.extend([
-        Expression::Meta { key: MetaKey::InputName, to: Register(0) },
-        Expression::Compare { from: Register(0), operator: Operator::NotEqual, value: loopback },
-    ]);
-    rule.extend(masked(true, true, vec![255, 0, 0, 0], vec![127, 0, 0, 0]));
+    rule.extend(interface(MetaKey::InputName, "lo", Operator::NotEqual));
+    rule.extend(in_network(loopback(), true, Operator::Equal));
     rule.push(Expression::Verdict(Verdict::Drop));
     rule
 }
 
 /// `oifname != lo ip saddr 127.0.0.0/8 masquerade`: a loopback address means nothing elsewhere.
 fn from_loopback() -> Vec<Expression> {
-    let mut loopback = b"lo".to_vec();
-    loopback.resize(16, 0);
     let mut rule = is_family(true).to_vec();
-    rule.extend([
-        Expression::Meta { key: MetaKey::OutputName, to: Register(0) },
-        Expression::Compare { from: Register(0), operator: Operator::NotEqual, value: loopback },
-    ]);
-    rule.extend(masked(true, false, vec![255, 0, 0, 0], vec![127, 0, 0, 0]));
+    rule.extend(interface(MetaKey::OutputName, "lo", Operator::NotEqual));
+    rule.extend(in_network(loopback(), false, Operator::Equal));
     rule.push(Expression::Masquerade);
     rule
 }
 
-fn masked(ipv4: bool, destination: bool, mask: Vec<u8>, value: Vec<u8>) -> [Expression; 3] {
-    let (offset, length) = place(ipv4, destination);
-    let xor = vec![0; mask.len()];
-    [
-        Expression::Payload { base: Base::Network, offset, length, to: Register(0) },
-        Expression::Bitwise { from: Register(0), to: Register(0), mask, xor },
-        Expression::Compare { from: Register(0), operator: Operator::Equal, value },
-    ]
+fn loopback() -> IpNet {
+    let address = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    IpNet::new(address, 8).unwrap_or(IpNet::host(address))
 }
 
 /// To the container, by a translated destination, from its own network, whose answers would not
@@ -300,10 +226,9 @@ fn masked(ipv4: bool, destination: bool, mask: Vec<u8>, value: Vec<u8>) -> [Expr
 fn masquerade(container: IpNet, all: bool) -> Vec<Expression> {
     let ipv4 = container.is_ipv4();
     let translated = CtKey::STATUS_DESTINATION_TRANSLATED.to_ne_bytes().to_vec();
-    let (offset, length) = place(ipv4, true);
     let mut rule = is_family(ipv4).to_vec();
     rule.extend([
-        Expression::Payload { base: Base::Network, offset, length, to: Register(0) },
+        load_address(ipv4, true, Register(0)),
         Expression::Compare {
             from: Register(0),
             operator: Operator::Equal,
@@ -319,65 +244,27 @@ fn masquerade(container: IpNet, all: bool) -> Vec<Expression> {
         Expression::Compare { from: Register(0), operator: Operator::NotEqual, value: vec![0; 4] },
     ]);
     if !all {
-        let mask = prefix_mask(container);
-        rule.extend(masked(ipv4, false, mask, octets(container.network())));
+        rule.extend(in_network(container, false, Operator::Equal));
     }
     rule.push(Expression::Masquerade);
     rule
 }
 
-fn prefix_mask(net: IpNet) -> Vec<u8> {
-    let bits = u32::from(net.prefix());
-    if net.is_ipv4() {
-        u32::MAX.checked_shl(32 - bits).unwrap_or(0).to_be_bytes().to_vec()
-    } else {
-        u128::MAX.checked_shl(128 - bits).unwrap_or(0).to_be_bytes().to_vec()
-    }
-}
-
 /// Removes the mappings of the owners that `gone` tells.
-pub(super) fn remove(gone: impl Fn(&Owner) -> bool) -> Result<(), CniError> {
-    let mut tables = Tables::open().map_err(failed)?;
-    for _attempt in 0..ATTEMPTS {
-        match try_remove(&mut tables, &gone) {
-            // Another call removed some of the same meanwhile.
-            Err(error) if error.is(Errno::NOENT) => {}
-            outcome => return outcome.map_err(failed),
-        }
-    }
-    Err(CniError::new(codes::TRY_AGAIN, "port mappings are being changed all the time"))
-}
-
-fn try_remove(tables: &mut Tables, gone: impl Fn(&Owner) -> bool) -> Result<(), NetlinkError> {
-    let is_gone = |comment: &Option<String>| {
-        comment.as_deref().and_then(Owner::parse).is_some_and(|owner| gone(&owner))
-    };
-    let mut batch = Batch::new();
-    for map in tables.sets(&table())? {
-        let elements: Vec<_> = tables
-            .elements(&table(), &map)?
-            .into_iter()
-            .filter(|element| is_gone(&element.comment))
-            .map(|element| Element::key(element.key))
-            .collect();
-        batch.delete_elements(&table(), &map, &elements);
-    }
-    for rule in tables.rules(&table(), "masquerade")? {
-        if is_gone(&rule.comment) {
-            batch.delete_rule(&table(), "masquerade", rule.handle);
-        }
-    }
-    tables.commit(&batch)
+pub(super) fn remove(gone: impl Fn(&str) -> bool) -> Result<(), CniError> {
+    nft::remove("cannot remove port mappings", &table(), &["masquerade"], gone)
 }
 
 /// How many mappings an owner has.
-pub(super) fn count(owner: &Owner) -> Result<usize, CniError> {
-    let mut tables = Tables::open().map_err(failed)?;
-    let comment = Some(owner.comment());
+pub(super) fn count(owner: &str) -> Result<usize, CniError> {
     let mut count = 0;
-    for map in tables.sets(&table()).map_err(failed)? {
-        let elements = tables.elements(&table(), &map).map_err(failed)?;
-        count += elements.iter().filter(|element| element.comment == comment).count();
-    }
+    persist("cannot read the port mappings", |tables| {
+        count = 0;
+        for map in tables.sets(&table())? {
+            let elements = tables.elements(&table(), &map)?;
+            count += elements.iter().filter(|it| it.comment.as_deref() == Some(owner)).count();
+        }
+        Ok(())
+    })?;
     Ok(count)
 }

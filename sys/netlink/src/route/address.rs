@@ -8,8 +8,10 @@ use netlink_packet_route::address::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
+use rustix::io::Errno;
+
 use super::Links;
-use crate::error::NetlinkError;
+use crate::error::{NetlinkError, Refusal};
 
 /// An address with its network's prefix length, on a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +40,26 @@ impl Links {
         )
     }
 
+    /// The addresses of a link that are neither of limited scope nor of limited life: those that
+    /// somebody gave it, and that the kernel does not make again by itself.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn lasting_addresses(&mut self, link: u32) -> Result<Vec<Address>, NetlinkError> {
+        let mut message = AddressMessage::default();
+        message.header.index = link;
+        let message = RouteNetlinkMessage::GetAddress(message);
+        self.list(
+            &message,
+            || format!("list addresses of link {link}"),
+            move |message: AddressMessage| {
+                let lasting = message.header.scope == AddressScope::Universe
+                    && message.header.flags.contains(AddressHeaderFlags::Permanent);
+                lasting.then(|| read(&message)).flatten().filter(|address| address.link == link)
+            },
+        )
+    }
+
     /// The addresses of all links.
     ///
     /// # Errors
@@ -45,6 +67,34 @@ impl Links {
     pub fn all_addresses(&mut self) -> Result<Vec<Address>, NetlinkError> {
         let message = RouteNetlinkMessage::GetAddress(AddressMessage::default());
         self.list(&message, || "list addresses".to_owned(), |message| read(&message))
+    }
+
+    /// Whether one of a link's IPv6 addresses is not to be used yet, because the neighbours are
+    /// still asked whether it is taken.
+    ///
+    /// # Errors
+    /// EADDRINUSE when one is taken.
+    pub fn is_settling(&mut self, link: u32) -> Result<bool, NetlinkError> {
+        let mut message = AddressMessage::default();
+        message.header.family = AddressFamily::Inet6;
+        message.header.index = link;
+        let message = RouteNetlinkMessage::GetAddress(message);
+        let ask = || format!("list IPv6 addresses of link {link}");
+        let flags = self.list(&message, ask, move |message: AddressMessage| {
+            let flags = message.attributes.iter().find_map(|attribute| {
+                if let AddressAttribute::Flags(flags) = attribute { Some(*flags) } else { None }
+            });
+            flags.filter(|_flags| message.header.index == link)
+        })?;
+        if flags.iter().any(|flags| flags.contains(AddressFlags::Dadfailed)) {
+            return Err(NetlinkError::Refused(Refusal {
+                request: format!("use the IPv6 addresses of link {link}"),
+                errno: Errno::ADDRINUSE,
+                reason: Some("a neighbour has one of them".to_owned()),
+                offset: None,
+            }));
+        }
+        Ok(flags.iter().any(|flags| flags.contains(AddressFlags::Tentative)))
     }
 
     /// Gives a link an address. An IPv6 address is usable at once where `dad` is false: nobody

@@ -1,8 +1,6 @@
 //! Links: bridges, veth pairs, their settings.
 
-use std::fmt;
-use std::os::fd::{AsFd, AsRawFd};
-use std::str::FromStr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, Parseable};
 use netlink_packet_route::RouteNetlinkMessage;
@@ -12,65 +10,8 @@ use netlink_packet_route::link::{
 };
 use rustix::io::Errno;
 
-use super::{Links, emit};
+use super::{LinkKind, Links, MacAddress, emit};
 use crate::error::NetlinkError;
-
-/// A hardware address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MacAddress(pub [u8; 6]);
-
-/// Text that is not a hardware address.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is not a hardware address such as 02:00:00:00:00:01")]
-pub struct ParseMacAddressError {
-    /// What was given.
-    pub text: String,
-}
-
-impl MacAddress {
-    /// Makes random bytes into an address that is local (not a vendor's) and of one station.
-    #[must_use]
-    pub fn local(mut bytes: [u8; 6]) -> Self {
-        bytes[0] = (bytes[0] & 0xfe) | 0x02;
-        Self(bytes)
-    }
-}
-
-impl fmt::Display for MacAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
-}
-
-impl FromStr for MacAddress {
-    type Err = ParseMacAddressError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bad = || ParseMacAddressError { text: text.to_owned() };
-        let mut bytes = [0; 6];
-        let mut parts = text.split(':');
-        for byte in &mut bytes {
-            let part = parts.next().filter(|part| part.len() == 2).ok_or_else(bad)?;
-            *byte = u8::from_str_radix(part, 16).map_err(|_not_hexadecimal| bad())?;
-        }
-        if parts.next().is_some() {
-            return Err(bad());
-        }
-        Ok(Self(bytes))
-    }
-}
-
-/// What a link is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LinkKind {
-    /// A bridge.
-    Bridge,
-    /// One end of a veth pair.
-    Veth,
-    /// Something else, by the kernel's name of it; empty for hardware and loopback.
-    Other(String),
-}
 
 /// A link as the kernel shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,9 +34,16 @@ pub struct Link {
     pub loopback: bool,
     /// Receives every packet.
     pub promiscuous: bool,
+    /// Receives every multicast packet.
+    pub all_multicast: bool,
+    /// How many packets wait for transmission at most.
+    pub tx_queue_length: u32,
+    /// A free text; empty when there is none.
+    pub alias: String,
     /// The bridge (or other master) that it is a port of.
     pub master: Option<u32>,
-    /// The peer of a veth, as an index in the peer's namespace.
+    /// The peer of a veth, or the link that a macvlan, ipvlan or VLAN stands on: an index in that
+    /// one's namespace.
     pub peer: Option<u32>,
 }
 
@@ -115,7 +63,7 @@ pub struct NewBridge<'a> {
 pub struct NewVeth<'a, N> {
     /// The name of the end here.
     pub name: &'a str,
-    /// The master of the end here.
+    /// The master of the end here; 0 for none.
     pub master: u32,
     /// The name of the end over there.
     pub peer_name: &'a str,
@@ -142,6 +90,15 @@ pub struct LinkChange<'a> {
     pub mtu: Option<u32>,
     /// A new master; 0 takes it from its master.
     pub master: Option<u32>,
+    /// Receives every multicast packet, or not.
+    pub all_multicast: Option<bool>,
+    /// A new length of the transmission queue, in packets.
+    pub tx_queue_length: Option<u32>,
+    /// A new alias; an empty one removes it.
+    pub alias: Option<&'a str>,
+    /// Another namespace to move to. The other changes are made there, in the same request; the
+    /// link is down afterwards, and its index may be another.
+    pub namespace: Option<BorrowedFd<'a>>,
 }
 
 /// Settings of a bridge's port.
@@ -247,7 +204,7 @@ impl Links {
         self.add_link(message, || format!("add veth {} to {}", veth.name, veth.peer_name))
     }
 
-    fn add_link(
+    pub(super) fn add_link(
         &mut self,
         message: LinkMessage,
         request: impl Fn() -> String,
@@ -263,7 +220,11 @@ impl Links {
     pub fn set_link(&mut self, index: u32, change: &LinkChange<'_>) -> Result<(), NetlinkError> {
         let mut message = LinkMessage::default();
         message.header.index = index;
-        let flags = [(LinkFlags::Up, change.up), (LinkFlags::Promisc, change.promiscuous)];
+        let flags = [
+            (LinkFlags::Up, change.up),
+            (LinkFlags::Promisc, change.promiscuous),
+            (LinkFlags::Allmulti, change.all_multicast),
+        ];
         for (flag, wanted) in flags {
             if let Some(wanted) = wanted {
                 message.header.change_mask |= flag;
@@ -275,8 +236,31 @@ impl Links {
         attributes.extend(change.mac.map(|mac| LinkAttribute::Address(mac.0.to_vec())));
         attributes.extend(change.mtu.map(LinkAttribute::Mtu));
         attributes.extend(change.master.map(LinkAttribute::Controller));
+        attributes.extend(change.tx_queue_length.map(LinkAttribute::TxQueueLen));
+        attributes.extend(change.alias.map(|alias| LinkAttribute::IfAlias(alias.to_owned())));
+        attributes.extend(change.namespace.map(|it| LinkAttribute::NetNsFd(it.as_raw_fd())));
         let message = RouteNetlinkMessage::SetLink(message);
         self.change(&message, 0, || format!("set link {index} to {change:?}"))
+    }
+
+    /// Moves a link to another network namespace under a name there; it arrives down and without
+    /// addresses. The kernel moves first and renames then: when the name is taken there, the link
+    /// has moved already.
+    ///
+    /// # Errors
+    /// EEXIST when the name is taken there; EINVAL for a link that cannot leave (loopback).
+    pub fn move_link(
+        &mut self,
+        index: u32,
+        namespace: impl AsFd,
+        name: &str,
+    ) -> Result<(), NetlinkError> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.attributes.push(LinkAttribute::NetNsFd(namespace.as_fd().as_raw_fd()));
+        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        let message = RouteNetlinkMessage::SetLink(message);
+        self.change(&message, 0, || format!("move link {index} as {name}"))
     }
 
     /// Sets how a bridge's port behaves.
@@ -321,6 +305,9 @@ fn read(message: &LinkMessage) -> Link {
         operational: false,
         loopback: flags.contains(LinkFlags::Loopback),
         promiscuous: flags.contains(LinkFlags::Promisc),
+        all_multicast: flags.contains(LinkFlags::Allmulti),
+        tx_queue_length: 0,
+        alias: String::new(),
         master: None,
         peer: None,
     };
@@ -334,6 +321,8 @@ fn read(message: &LinkMessage) -> Link {
             LinkAttribute::Mtu(mtu) => link.mtu = *mtu,
             LinkAttribute::Controller(index) => link.master = Some(*index),
             LinkAttribute::Link(index) => link.peer = Some(*index),
+            LinkAttribute::TxQueueLen(length) => link.tx_queue_length = *length,
+            LinkAttribute::IfAlias(alias) => link.alias.clone_from(alias),
             LinkAttribute::OperState(state) => {
                 // Devices that know no such state, loopback among them, say "unknown".
                 link.operational = matches!(state, State::Up | State::Unknown);
@@ -343,40 +332,9 @@ fn read(message: &LinkMessage) -> Link {
                     link.mac = MacAddress(bytes);
                 }
             }
-            LinkAttribute::LinkInfo(infos) => {
-                for info in infos {
-                    if let LinkInfo::Kind(kind) = info {
-                        link.kind = read_kind(kind);
-                    }
-                }
-            }
+            LinkAttribute::LinkInfo(infos) => link.kind = super::kind::read(infos),
             _ => {}
         }
     }
     link
-}
-
-fn read_kind(kind: &InfoKind) -> LinkKind {
-    match kind.to_string().as_str() {
-        "bridge" => LinkKind::Bridge,
-        "veth" => LinkKind::Veth,
-        other => LinkKind::Other(other.to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hardware_addresses() {
-        let mac: MacAddress = "02:0a:ff:00:01:9c".parse().unwrap();
-        assert_eq!(mac.to_string(), "02:0a:ff:00:01:9c");
-        for bad in
-            ["", "02:0a:ff:00:01", "02:0a:ff:00:01:9c:00", "2:0a:ff:00:01:9c", "+2:00:00:00:00:0g"]
-        {
-            assert_eq!(bad.parse::<MacAddress>().unwrap_err().text, bad);
-        }
-        assert_eq!(MacAddress::local([0xff; 6]).0[0], 0xfe);
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType,
 };
@@ -35,6 +35,8 @@ pub struct Route {
     pub advmss: Option<u32>,
     /// The scope as in rtnetlink; chosen by whether there is a gateway without.
     pub scope: Option<u8>,
+    /// The address that packets get which have none yet.
+    pub source: Option<IpAddr>,
 }
 
 impl Route {
@@ -51,6 +53,7 @@ impl Route {
             mtu: None,
             advmss: None,
             scope: None,
+            source: None,
         }
     }
 }
@@ -84,12 +87,24 @@ impl Links {
         self.change(&message, NLM_F_CREATE | NLM_F_EXCL, || request("add", route))
     }
 
-    /// Removes a route.
+    /// Adds a route in place of the one with its destination, table and metric, if there is one.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn replace_route(&mut self, route: &Route) -> Result<(), NetlinkError> {
+        let message = RouteNetlinkMessage::NewRoute(write(route));
+        self.change(&message, NLM_F_CREATE | NLM_F_REPLACE, || request("replace", route))
+    }
+
+    /// Removes a route, whoever made it.
     ///
     /// # Errors
     /// ESRCH when there is none.
     pub fn delete_route(&mut self, route: &Route) -> Result<(), NetlinkError> {
-        let message = RouteNetlinkMessage::DelRoute(write(route));
+        let mut message = write(route);
+        // Anything else would only match routes of that origin, so not the kernel's own.
+        message.header.protocol = RouteProtocol::Unspec;
+        let message = RouteNetlinkMessage::DelRoute(message);
         self.change(&message, 0, || request("delete", route))
     }
 }
@@ -130,6 +145,7 @@ fn write(route: &Route) -> RouteMessage {
     attributes.extend(route.gateway.map(|gateway| RouteAttribute::Gateway(gateway.into())));
     attributes.extend(route.link.map(RouteAttribute::Oif));
     attributes.extend(route.priority.map(RouteAttribute::Priority));
+    attributes.extend(route.source.map(|source| RouteAttribute::PrefSource(source.into())));
     let metrics: Vec<_> = route
         .mtu
         .map(RouteMetric::Mtu)
@@ -163,12 +179,15 @@ fn read(message: &RouteMessage) -> Option<Route> {
         mtu: None,
         advmss: None,
         scope: Some(message.header.scope.into()),
+        source: None,
     };
     for attribute in &message.attributes {
         if let RouteAttribute::Destination(address) = attribute {
             route.destination = read_address(address)?;
         } else if let RouteAttribute::Gateway(address) = attribute {
             route.gateway = read_address(address);
+        } else if let RouteAttribute::PrefSource(address) = attribute {
+            route.source = read_address(address);
         } else if let RouteAttribute::Oif(link) = attribute {
             route.link = Some(*link);
         } else if let RouteAttribute::Table(table) = attribute {

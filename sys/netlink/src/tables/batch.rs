@@ -62,6 +62,13 @@ pub enum Hook {
 }
 
 impl Hook {
+    const ALL: [Self; 5] =
+        [Self::Prerouting, Self::Input, Self::Forward, Self::Output, Self::Postrouting];
+
+    pub(super) fn from_number(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|hook| hook.number() == number)
+    }
+
     fn number(self) -> u32 {
         match self {
             Self::Prerouting => 0,

@@ -70,10 +70,22 @@ impl Verdict {
 /// Which header a payload offset counts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Base {
+    /// The Ethernet header.
+    Link,
     /// The IP header.
     Network,
     /// The TCP, UDP or SCTP header.
     Transport,
+}
+
+impl Base {
+    fn number(self) -> u32 {
+        match self {
+            Self::Link => 0,
+            Self::Network => 1,
+            Self::Transport => 2,
+        }
+    }
 }
 
 /// A property of the packet that is not in it.
@@ -380,7 +392,7 @@ impl Expression {
         match self {
             Self::Payload { base, offset, length, to } => {
                 wire.be32(1, to.number());
-                wire.be32(2, if *base == Base::Network { 1 } else { 2 });
+                wire.be32(2, base.number());
                 wire.be32(3, *offset);
                 wire.be32(4, *length);
             }

@@ -3,7 +3,7 @@
 use rustix::io::Errno;
 
 use super::set::comment_of;
-use super::{ElementData, Family, SUBSYSTEM, Table, Tables, Verdict, header};
+use super::{ElementData, Family, Hook, SUBSYSTEM, Table, Tables, Verdict, header};
 use crate::error::NetlinkError;
 use crate::wire::{attributes, be32_of, be64_of, find, text_of};
 
@@ -27,6 +27,8 @@ pub struct ChainInfo {
     pub name: String,
     /// How many rules and elements lead to it.
     pub uses: u32,
+    /// Where it discards, by its policy, what its rules do not decide.
+    pub drops_at: Option<Hook>,
 }
 
 /// A rule as the kernel holds it.
@@ -102,7 +104,8 @@ impl Tables {
                     return Ok(None);
                 }
                 let uses = find(body, 6).and_then(be32_of).unwrap_or(0);
-                Ok(find(body, 3).map(|name| ChainInfo { name: text_of(name), uses }))
+                let drops_at = drops_at(body);
+                Ok(find(body, 3).map(|name| ChainInfo { name: text_of(name), uses, drops_at }))
             },
         )
     }
@@ -175,6 +178,14 @@ impl Tables {
         );
         Ok(missing_is_empty(outcome)?.into_iter().flatten().collect())
     }
+}
+
+/// The hook of a base chain whose policy is to drop.
+fn drops_at(chain: &[u8]) -> Option<Hook> {
+    const DROP: u32 = 0;
+    let number = find(find(chain, 4)?, 1).and_then(be32_of)?;
+    let policy = find(chain, 5).and_then(be32_of)?;
+    Hook::from_number(number).filter(|_hook| policy == DROP)
 }
 
 fn attributes_of(body: &[u8]) -> &[u8] {

@@ -11,6 +11,8 @@ pub enum FieldType {
     Ipv4Address,
     /// An IPv6 address.
     Ipv6Address,
+    /// A hardware address.
+    HardwareAddress,
     /// A transport protocol's number.
     Protocol,
     /// A transport port, network byte order.
@@ -27,6 +29,7 @@ impl FieldType {
         match self {
             Self::Ipv4Address => 7,
             Self::Ipv6Address => 8,
+            Self::HardwareAddress => 9,
             Self::Protocol => 12,
             Self::Port => 13,
             Self::Mark => 19,
@@ -39,6 +42,7 @@ impl FieldType {
             Self::Protocol => 1,
             Self::Port => 2,
             Self::Ipv4Address | Self::Mark => 4,
+            Self::HardwareAddress => 6,
             Self::Ipv6Address | Self::InterfaceName => 16,
         }
     }
