@@ -220,7 +220,9 @@ class Registry:
         docker = kind != "oci index"
         document = {
             "architecture": "amd64", "os": "linux", "created": "2026-01-01T00:00:00Z",
-            "config": {"Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"], **config},
+            # The label keeps images apart that are else the same.
+            "config": {"Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
+                       "Labels": {"repository": repository}, **config},
             "rootfs": {"type": "layers", "diff_ids": [
                 "sha256:" + hashlib.sha256(layer).hexdigest() for layer in layers]},
         }
