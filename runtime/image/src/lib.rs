@@ -16,6 +16,7 @@ mod decompress;
 mod digest;
 mod disk;
 mod error;
+mod hosts;
 mod import;
 mod layers;
 mod name;

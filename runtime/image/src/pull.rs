@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use oci_client::client::{Client, ClientConfig, ClientProtocol};
+use oci_client::client::{Certificate, CertificateEncoding, Client, ClientConfig, ClientProtocol};
 use oci_client::errors::{OciDistributionError, OciErrorCode};
 use oci_client::manifest::{OciDescriptor, OciImageManifest};
 use oci_client::secrets::RegistryAuth;
@@ -15,6 +15,7 @@ use tokio_util::io::{StreamReader, SyncIoBridge};
 
 use crate::digest::Digest;
 use crate::error::ImageError;
+use crate::hosts::{self, Endpoint};
 use crate::import::{DOCUMENT_BYTES_MAX, parse, platform};
 use crate::layers::{Expected, verify};
 use crate::name::Reference;
@@ -82,7 +83,50 @@ pub(crate) async fn pull(
 ) -> Result<Image, ImageError> {
     let lock = pulls.lock_of(&name.canonical());
     let _only = lock.lock().await;
-    Pull::new(store, name, auth).run().await
+    let mut endpoints = endpoints_of(store, name).await?;
+    // One that must not say what a tag stands for can serve digests only.
+    endpoints.retain(|endpoint| endpoint.resolves || name.digest().is_some());
+    let last = endpoints.pop().unwrap_or_else(Endpoint::origin);
+    for endpoint in endpoints {
+        match Pull::new(store, name, auth.clone(), &endpoint).run().await {
+            Err(error) if another_may_do_better(&error) => tracing::warn!(
+                image = name.canonical(),
+                mirror = endpoint.authority,
+                cause = %error,
+                "a mirror does not give the image; the next host is asked"
+            ),
+            outcome => return outcome,
+        }
+    }
+    Pull::new(store, name, auth, &last).run().await
+}
+
+/// Who is asked, in this order.
+async fn endpoints_of(store: &ImageStore, name: &Reference) -> Result<Vec<Endpoint>, ImageError> {
+    let registry = name.inner().registry().to_owned();
+    let config = store.config();
+    if let Some(mirror) = config.mirrors.get(&registry) {
+        let authority = Some(mirror.clone());
+        return Ok(vec![Endpoint { authority, ..Endpoint::origin() }]);
+    }
+    let dirs = config.hosts_dirs.clone();
+    tokio::task::spawn_blocking(move || hosts::endpoints(&dirs, &registry))
+        .await
+        .map_err(|_cancelled| ImageError::Interrupted { what: "reading hosts.toml" })?
+}
+
+/// What is the host's doing, and not this machine's.
+fn another_may_do_better(error: &ImageError) -> bool {
+    matches!(
+        error,
+        ImageError::NotFound { .. }
+            | ImageError::Unauthorized { .. }
+            | ImageError::Registry { .. }
+            | ImageError::Timeout { .. }
+            | ImageError::Mismatch { .. }
+            | ImageError::Document { .. }
+            | ImageError::Platform { .. }
+    )
 }
 
 struct Pull<'a> {
@@ -95,18 +139,23 @@ struct Pull<'a> {
 }
 
 impl<'a> Pull<'a> {
-    fn new(store: &'a ImageStore, name: &'a Reference, auth: Option<Auth>) -> Self {
-        let config = store.config();
+    fn new(
+        store: &'a ImageStore,
+        name: &'a Reference,
+        auth: Option<Auth>,
+        endpoint: &Endpoint,
+    ) -> Self {
         let mut at = name.inner().clone();
-        if let Some(mirror) = config.mirrors.get(at.registry()) {
-            at.set_mirror_registry(mirror.clone());
+        if let Some(authority) = &endpoint.authority {
+            at.set_mirror_registry(authority.clone());
         }
         let auth = match auth {
             None => RegistryAuth::Anonymous,
             Some(Auth::Basic { username, password }) => RegistryAuth::Basic(username, password),
             Some(Auth::Bearer { token }) => RegistryAuth::Bearer(token),
         };
-        Self { store, name, at, client: Client::new(client_config(config)), auth }
+        let client = Client::new(client_config(store.config(), endpoint));
+        Self { store, name, at, client, auth }
     }
 
     async fn run(&self) -> Result<Image, ImageError> {
@@ -240,10 +289,16 @@ fn until_stalled<T: Send + 'static>(
     .boxed()
 }
 
-fn client_config(config: &Config) -> ClientConfig {
+fn client_config(config: &Config, endpoint: &Endpoint) -> ClientConfig {
+    let mut plain_http = config.plain_http.clone();
+    plain_http.extend(endpoint.authority.clone().filter(|_| endpoint.plain_http));
+    let certificate =
+        |data: &Vec<u8>| Certificate { encoding: CertificateEncoding::Pem, data: data.clone() };
     ClientConfig {
-        protocol: ClientProtocol::HttpsExcept(config.plain_http.clone()),
-        connect_timeout: Some(CONNECT_MAX),
+        protocol: ClientProtocol::HttpsExcept(plain_http),
+        extra_root_certificates: endpoint.authorities.iter().map(certificate).collect(),
+        accept_invalid_certificates: endpoint.skip_verify,
+        connect_timeout: Some(endpoint.connect_within.unwrap_or(CONNECT_MAX)),
         read_timeout: Some(STALL_MAX),
         user_agent: concat!("corten/", env!("CARGO_PKG_VERSION")),
         ..ClientConfig::default()

@@ -25,13 +25,23 @@ pub struct Config {
     pub plain_http: Vec<String>,
     /// Registries that another is asked in place of: `docker.io: mirror.example:5000`.
     pub mirrors: BTreeMap<String, String>,
+    /// Folders with a `hosts.toml` for each registry, as containerd reads them: a folder named after
+    /// the registry, or `_default`. The first that has one for a registry counts; `mirrors` and
+    /// `plainHttp` above are for registries without. Default `/etc/corten/certs.d`, then
+    /// `/etc/containerd/certs.d`.
+    pub hosts_dirs: Vec<PathBuf>,
     /// Bytes that one layer may have, compressed or not.
     pub layer_bytes_max: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { plain_http: Vec::new(), mirrors: BTreeMap::new(), layer_bytes_max: 64 << 30 }
+        Self {
+            plain_http: Vec::new(),
+            mirrors: BTreeMap::new(),
+            hosts_dirs: vec!["/etc/corten/certs.d".into(), "/etc/containerd/certs.d".into()],
+            layer_bytes_max: 64 << 30,
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use corten_runtime_cgroup::{Cgroup, CgroupPath, Hierarchies};
 use corten_sys_linux::clone::{CloneArgs, Namespaces as CloneNamespaces, clone3};
 use corten_sys_linux::fdpass;
 use corten_sys_linux::mount;
+use corten_sys_linux::netdev;
 use corten_sys_linux::ns::{self, Kind};
 use corten_sys_linux::pidfd::Pidfd;
 use corten_sys_linux::procfs::ProcFs;
@@ -296,6 +297,10 @@ fn set_up(spec: &SandboxSpec) -> Result<(), Fault> {
     if let Some(hostname) = &spec.hostname {
         rustix::system::sethostname(hostname.as_bytes())
             .map_err(|cause| errno("sethostname", hostname.as_str(), cause))?;
+    }
+    if spec.namespaces.net == PodNamespace::Pod {
+        // Programs in a pod meet on it, whatever network plugins do besides.
+        netdev::bring_loopback_up().map_err(|error| sys("bring loopback up", &error))?;
     }
     if spec.sysctls.is_empty() {
         return Ok(());

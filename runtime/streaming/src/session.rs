@@ -72,6 +72,13 @@ struct Stream {
     accepted: Option<oneshot::Sender<()>>,
 }
 
+impl Stream {
+    /// We have said all and hear no more: what the peer may still say concerns nobody.
+    fn is_over(&self) -> bool {
+        self.output_ended && self.input.as_ref().is_none_or(mpsc::Sender::is_closed)
+    }
+}
+
 /// Why a connection ends.
 #[derive(Debug, thiserror::Error)]
 enum Ended {
@@ -306,6 +313,9 @@ impl Frames {
                 output: link.output(id),
                 shared: Arc::clone(&self.shared),
             };
+            if streams.open.len() >= STREAMS_MAX {
+                streams.open.retain(|_, stream| !stream.is_over());
+            }
             let room = streams.open.len() < STREAMS_MAX;
             if room && self.incoming.try_send(opened).is_ok() {
                 let input = (!fin).then_some(sender);

@@ -30,6 +30,7 @@ pub mod fdpass;
 pub mod keyring;
 pub mod memory;
 pub mod mount;
+pub mod netdev;
 pub mod ns;
 pub mod path;
 pub mod pidfd;

@@ -11,8 +11,10 @@ pub(crate) const NAME: &str = "docker.io/library/busybox:test";
 /// Debian package busybox-static.
 pub(crate) const BUSYBOX: &str = "/bin/busybox";
 
-const APPLETS: [&str; 12] =
-    ["sh", "sleep", "echo", "cat", "hostname", "ip", "head", "tail", "printf", "true", "ls", "id"];
+const APPLETS: [&str; 14] = [
+    "sh", "sleep", "echo", "cat", "hostname", "ip", "head", "tail", "printf", "true", "ls", "id",
+    "nc", "stty",
+];
 
 /// Writes the layout.
 pub(crate) fn write(layout: &Path) {

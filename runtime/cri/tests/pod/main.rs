@@ -5,6 +5,7 @@
 
 mod image;
 mod lab;
+mod streams;
 
 use std::fs;
 

@@ -1,5 +1,6 @@
 //! The sandbox, without any container.
 
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -209,5 +210,21 @@ fn the_reaper_has_nothing_of_the_host_and_reaps() {
         pod.client().call(Op::Shutdown { force: false }).unwrap();
         assert!(!alive(reaper));
         assert_nothing_left(&pod);
+    });
+}
+
+#[test]
+fn programs_of_a_pod_meet_on_loopback() {
+    isolated(|| {
+        let pod = Pod::start("shim-loopback", |_| ());
+        let namespace = std::fs::File::open(pod.spec.ns_dir.join("net")).unwrap();
+        let inside = std::thread::spawn(move || {
+            let kind = Some(rustix::thread::LinkNameSpaceType::Network);
+            rustix::thread::move_into_link_name_space(namespace.as_fd(), kind).unwrap();
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        });
+        inside.join().unwrap();
+        pod.client().call(Op::Shutdown { force: true }).unwrap();
     });
 }

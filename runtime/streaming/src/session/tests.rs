@@ -183,9 +183,18 @@ async fn streams_beyond_the_bound_are_refused_one_by_one() {
     peer.send(Peer::open(stream)).await;
     let refusal = Frame::RstStream { stream, status: ResetStatus::REFUSED_STREAM };
     assert_eq!(peer.receive().await, Some(refusal));
-    // One that ends makes room.
-    peer.send(Frame::RstStream { stream: 1, status: ResetStatus::CANCEL }).await;
+    // One that is over makes room, also when the peer never ends it.
+    let (input, output) = accepted.pop().unwrap();
+    drop(input);
+    output.end().await;
+    let ended = Frame::Data { stream: stream - 2, fin: true, bytes: Bytes::new() };
+    assert_eq!(peer.receive().await, Some(ended));
     peer.send(Peer::open(stream + 2)).await;
+    accepted.push(session.next().await.unwrap().accept().await.unwrap());
+    assert!(matches!(peer.receive().await, Some(Frame::SynReply { .. })));
+    // So does one that the peer gives up.
+    peer.send(Frame::RstStream { stream: 1, status: ResetStatus::CANCEL }).await;
+    peer.send(Peer::open(stream + 4)).await;
     session.next().await.unwrap().accept().await.unwrap();
 }
 
