@@ -1,5 +1,6 @@
 //! The one door to the project: `cargo xtask up`, `down`, `test`, `tidy`, `gen`, `image`, `ci`.
 
+mod bench_cni;
 mod cargo;
 mod ci;
 mod demo_image;
@@ -38,6 +39,8 @@ enum Command {
     Image,
     /// Boot a virtual machine with pure cgroup v2 and run a command in it
     Vm(vm::Options),
+    /// Measure our CNI plugins against the reference plugins
+    BenchNet(bench_cni::Options),
     /// What continuous integration runs: fmt, clippy, tidy, test
     Ci,
 }
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         }
         Command::Image => demo_image::build().map(|path| say::line(&path.display().to_string())),
         Command::Vm(options) => vm::run(&options),
+        Command::BenchNet(options) => bench_cni::run(&options),
         Command::Ci => ci::run(),
     };
     match outcome {
