@@ -15,5 +15,6 @@ pub(crate) fn run() -> Result<()> {
     )?;
     say::step("tidy");
     tidy::run()?;
-    tests::run(&tests::Options::strict())
+    tests::run(&tests::Options::strict())?;
+    tests::run(&tests::Options::vm())
 }

@@ -41,7 +41,7 @@ enum Command {
     Vm(vm::Options),
     /// Measure our CNI plugins against the reference plugins
     BenchNet(bench_cni::Options),
-    /// What continuous integration runs: fmt, clippy, tidy, test
+    /// What continuous integration runs: fmt, clippy, tidy, test, test vm
     Ci,
 }
 

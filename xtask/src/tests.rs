@@ -29,6 +29,10 @@ impl Options {
     pub(crate) fn strict() -> Self {
         Self { strict: true, what: None }
     }
+
+    pub(crate) fn vm() -> Self {
+        Self { strict: true, what: Some("vm".to_owned()) }
+    }
 }
 
 /// tests/skips.toml: `["test name"]` tables with a `reason`.

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::{LinuxResources, Process, Spec};
 use serde::de::DeserializeOwned;
 
 /// How long a document may be: far more than any engine writes, far less than hurts.
@@ -91,6 +91,14 @@ pub fn parse_spec(text: &[u8], document: &str) -> Result<Spec, DocumentError> {
 /// # Errors
 /// See [`DocumentError`].
 pub fn parse_process(text: &[u8], document: &str) -> Result<Process, DocumentError> {
+    parse(text, document)
+}
+
+/// Parses a document like `linux.resources`, as `update --resources` takes it.
+///
+/// # Errors
+/// See [`DocumentError`].
+pub fn parse_resources(text: &[u8], document: &str) -> Result<LinuxResources, DocumentError> {
     parse(text, document)
 }
 

@@ -7,7 +7,7 @@
 
 mod bundle;
 
-pub use bundle::{Bundle, DocumentError, parse_process, parse_spec};
+pub use bundle::{Bundle, DocumentError, parse_process, parse_resources, parse_spec};
 pub use oci_spec::{image, runtime};
 
 /// The version of the runtime specification that these types are of.

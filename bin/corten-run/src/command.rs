@@ -2,51 +2,100 @@
 
 mod create;
 mod delete;
+mod events;
 mod exec;
+mod features;
 mod kill;
 mod list;
+mod pause;
+mod ps;
+mod resume;
+mod run;
+mod spec;
 mod start;
 mod state;
+mod update;
 
 use std::io::Write as _;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use corten_runtime_container::{Console, ContainerId, StateDir, Stdio};
+use corten_runtime_container::{Console, ContainerId, Created, StateDir, Stdio};
+use corten_sys_linux::fdpass;
 use corten_sys_linux::pidfd::Exit;
 
-use crate::args::{Command, Parsed, USAGE};
+use crate::cli::{Entry, Failure, completion, help};
+use crate::global::{Global, Request};
+use crate::log;
+
+/// Every command, in the order that help shows them in.
+pub(crate) const ALL: &[Entry] = &[
+    Entry::of::<create::Create>(),
+    Entry::of::<start::Start>(),
+    Entry::of::<run::Run>(),
+    Entry::of::<exec::Exec>(),
+    Entry::of::<state::StateOf>(),
+    Entry::of::<list::List>(),
+    Entry::of::<ps::Ps>(),
+    Entry::of::<kill::Kill>(),
+    Entry::of::<delete::Delete>(),
+    Entry::of::<pause::Pause>(),
+    Entry::of::<resume::Resume>(),
+    Entry::of::<update::Update>(),
+    Entry::of::<events::Events>(),
+    Entry::of::<spec::MakeSpec>(),
+    Entry::of::<features::Features>(),
+    Entry::of::<completion::Completion>(),
+];
 
 /// Does what the command line says.
-pub(crate) fn run(parsed: Parsed) -> anyhow::Result<ExitCode> {
-    let open = || StateDir::open(&parsed.global.root).context("--root");
-    match parsed.command {
-        Command::Version => say(&format!(
+pub(crate) fn run(
+    global: &Global,
+    request: Request,
+    parser: &mut lexopt::Parser,
+) -> Result<ExitCode, Failure> {
+    match request {
+        Request::Version => Ok(say(&format!(
             "corten-run version {}\nspec: {}\n",
             env!("CARGO_PKG_VERSION"),
             corten_api_oci::RUNTIME_SPEC_VERSION
-        )),
-        Command::Help => say(USAGE),
-        Command::Create(args) => create::create(&open()?, &args),
-        Command::Run { create, detach, keep } => create::run(&open()?, &create, detach, keep),
-        Command::Start { id } => start::start(&open()?, &ContainerId::new(&id)?),
-        Command::State { id } => state::state(&open()?, &ContainerId::new(&id)?),
-        Command::Kill { id, signal, all } => {
-            kill::kill(&open()?, &ContainerId::new(&id)?, &signal, all)
+        ))?),
+        Request::Help => Ok(say(&help::of_all())?),
+        Request::Command(name) => {
+            let entry = ALL
+                .iter()
+                .find(|entry| entry.name == name)
+                .with_context(|| format!("there is no command {name:?}; see corten-run --help"))?;
+            (entry.run)(global, parser)
         }
-        Command::Delete { id, force } => delete::delete(&open()?, &ContainerId::new(&id)?, force),
-        Command::List { json, quiet } => list::list(&open()?, json, quiet),
-        Command::Exec(args) => exec::exec(&open()?, &args),
     }
 }
 
 /// Writes to standard output.
-fn say(text: &str) -> anyhow::Result<ExitCode> {
+pub(crate) fn say(text: &str) -> anyhow::Result<ExitCode> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("standard output")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The containers that `--root` keeps.
+fn states(global: &Global) -> anyhow::Result<StateDir> {
+    StateDir::open(&global.root).context("--root")
+}
+
+/// The operand that says which container.
+fn given(id: &Option<ContainerId>) -> anyhow::Result<&ContainerId> {
+    id.as_ref().context("ID is missing")
+}
+
+/// Tells what was asked for and does not quite hold.
+fn warn(warnings: &[String]) {
+    for warning in warnings {
+        log::warning(warning);
+    }
 }
 
 /// Writes a pid file in one step: a reader finds it whole or not at all.
@@ -58,6 +107,14 @@ fn write_pid_file(path: &Path, pid: rustix::process::Pid) -> anyhow::Result<()> 
         .with_context(|| format!("--pid-file {}", path.display()))
 }
 
+/// Sends a process's handle to whoever listens.
+fn send_pidfd(path: &Path, created: &Created) -> anyhow::Result<()> {
+    let context = || format!("--pidfd-socket {}", path.display());
+    let socket = UnixStream::connect(path).with_context(context)?;
+    fdpass::send(&socket, b"pidfd", &[created.pidfd.as_fd()]).with_context(context)?;
+    Ok(())
+}
+
 /// Where the program's streams come from, and whether this process relays a terminal.
 fn stdio(terminal: bool, detached: bool, console_socket: Option<&Path>) -> anyhow::Result<Stdio> {
     match (terminal, console_socket) {
@@ -66,7 +123,7 @@ fn stdio(terminal: bool, detached: bool, console_socket: Option<&Path>) -> anyho
             anyhow::bail!("--console-socket: the process has no terminal (process.terminal, -t)")
         }
         (true, Some(path)) => {
-            let socket = std::os::unix::net::UnixStream::connect(path)
+            let socket = UnixStream::connect(path)
                 .with_context(|| format!("--console-socket {}", path.display()))?;
             Ok(Stdio::Terminal(Console::Socket(OwnedFd::from(socket))))
         }

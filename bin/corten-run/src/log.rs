@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use tracing::field::{Field, Visit};
 use tracing::{Level, Metadata, span};
 
-use crate::args::Global;
+use crate::global::Global;
 
 struct Log {
     file: Option<File>,

@@ -1,10 +1,11 @@
 //! `corten-run`: the OCI runtime's command line, compatible with runc's, and, as
 //! `corten-run shim`, the one small process per pod.
 //!
-//! Non-goals: the systemd cgroup driver, checkpoints, rootless use. Privileges: root.
+//! Privileges: root.
 
-mod args;
+mod cli;
 mod command;
+mod global;
 mod log;
 mod relay;
 
@@ -21,17 +22,17 @@ fn main() -> ExitCode {
         }
         return corten_runtime_shim::main(&args[1..]);
     }
-    let parsed = match args::parse(args) {
-        Ok(parsed) => parsed,
-        Err(error) => return fail(&error, 1),
-    };
-    if let Err(error) = log::start(&parsed.global) {
+    let mut parser = lexopt::Parser::from_args(args);
+    let (global, request) = global::parse(&mut parser);
+    if let Err(error) = log::start(&global) {
         return fail(&error, 1);
     }
-    let failed = parsed.command.failure_status();
-    match command::run(parsed) {
+    match request
+        .map_err(cli::Failure::from)
+        .and_then(|request| command::run(&global, request, &mut parser))
+    {
         Ok(code) => code,
-        Err(error) => fail(&error, failed),
+        Err(failure) => fail(&failure.error, failure.status),
     }
 }
 

@@ -300,7 +300,7 @@ fn usage_errors_say_what_and_where_to_look() {
     for (words, expected) in [
         (&["frobnicate"][..], "frobnicate"),
         (&[], "--help"),
-        (&["create"], "id is missing"),
+        (&["create"], "ID is missing"),
         (&["kill", "x", "NOSUCH"], "no signal"),
         (&["state", "../x"], "container id"),
     ] {

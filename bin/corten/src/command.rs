@@ -2,6 +2,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod check;
+pub(crate) mod cri;
 pub(crate) mod image;
 pub(crate) mod reset;
 pub(crate) mod server;

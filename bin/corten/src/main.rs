@@ -30,6 +30,8 @@ struct Arguments {
 enum Command {
     /// Run the control plane and this machine's node, in the foreground, until SIGTERM
     Server(command::server::Options),
+    /// Run the container runtime alone, for crictl or another kubelet, until SIGTERM
+    Cri(command::cri::Options),
     /// Say whether this machine can be a node, and what it lacks
     Check,
     /// Show the nodes, pods and services of the cluster
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
     };
     let outcome = match &arguments.command {
         Command::Server(options) => command::server::run(config, options),
+        Command::Cri(options) => command::cri::run(config, options),
         Command::Check => command::check::run(),
         Command::Status(options) => command::status::run(&config, options),
         Command::Apply(options) => command::apply::run(&config, options),

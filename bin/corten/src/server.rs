@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use corten_task::Tasks;
 use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
 use crate::identity;
@@ -21,7 +22,7 @@ use crate::lock::Lock;
 use paths::Paths;
 
 /// How long components may take to end: the kubelet's workers and open requests.
-const STOP_MAX: Duration = Duration::from_secs(10);
+pub(crate) const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// What a component ended with, before it was asked to.
 type Ended = tokio::sync::mpsc::Sender<anyhow::Error>;
@@ -86,8 +87,23 @@ fn supervise<E>(
     });
 }
 
+/// Completes when the process is asked to end.
+///
+/// # Errors
+/// When signals cannot be handled.
+pub(crate) fn until_told() -> Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("handle SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("handle SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
 /// Tells systemd, if it is listening.
-fn notify(state: &[NotifyState<'_>]) {
+pub(crate) fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::warn!(%error, "systemd could not be notified");
     }

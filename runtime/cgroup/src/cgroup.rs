@@ -10,7 +10,10 @@ use crate::controller::{self, cpu, cpuset, hugetlb, memory, pids};
 use crate::file::{Files, open_dir};
 use crate::hierarchy::Hierarchy;
 use crate::resources::Missing;
-use crate::{CgroupPath, Error, Hierarchies, OomWatch, Resources, Stats, Version, Warning, kill};
+use crate::{
+    CgroupPath, Details, Error, Hierarchies, OomWatch, Resources, Stats, Version, Warning, details,
+    kill,
+};
 
 /// One path in every hierarchy, held open.
 #[derive(Debug)]
@@ -105,6 +108,14 @@ impl Cgroup {
             pids: pids::stats(self)?,
             hugepages: hugetlb::stats(self)?,
         })
+    }
+
+    /// All that is counted.
+    ///
+    /// # Errors
+    /// As [`Cgroup::stats`].
+    pub fn details(&self) -> Result<Details, Error> {
+        details::of(self)
     }
 
     /// Moves a process, with all its threads, into the cgroup of every hierarchy. Children that it

@@ -5,8 +5,11 @@ pub(crate) mod cpu;
 pub(crate) mod cpuset;
 pub(crate) mod devices;
 pub(crate) mod hugetlb;
+pub(crate) mod io;
 pub(crate) mod memory;
+pub(crate) mod network;
 pub(crate) mod pids;
+pub(crate) mod rdma;
 pub(crate) mod unified;
 
 use rustix::io::Errno;
@@ -23,6 +26,9 @@ pub(crate) const ALL: &[Apply] = &[
     memory::apply,
     pids::apply,
     hugetlb::apply,
+    io::apply,
+    network::apply,
+    rdma::apply,
     devices::apply,
     unified::apply,
 ];

@@ -73,6 +73,9 @@ pub enum Error {
         /// What should have been.
         expected: &'static str,
     },
+    /// The systemd driver.
+    #[error(transparent)]
+    Systemd(#[from] crate::systemd::BusError),
     /// Processes are left that did not go away in time.
     #[error("cgroup {} is still busy after {waited_ms} ms", path.display())]
     Busy {
@@ -100,6 +103,7 @@ impl Error {
             | Self::InvalidPath { .. }
             | Self::InvalidValue { .. }
             | Self::Parse { .. }
+            | Self::Systemd(_)
             | Self::Busy { .. }
             | Self::TooLarge { .. } => None,
         }

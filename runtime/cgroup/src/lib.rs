@@ -9,7 +9,10 @@
 //!
 //! Entry types: [`Hierarchies`], [`CgroupPath`], [`Cgroup`], [`Resources`], [`Stats`], [`OomWatch`].
 //!
-//! Non-goals: the systemd driver, and what a limit should be (that is the caller's policy).
+//! Where systemd rules the tree, [`Systemd`] has it make a cgroup as a [`Unit`]'s; what is done with
+//! it then is the same.
+//!
+//! Non-goals: what a limit should be (that is the caller's policy).
 //!
 //! Privileges: write access to the hierarchies' mounts, so root, or a delegated subtree.
 //!
@@ -17,6 +20,7 @@
 
 mod cgroup;
 mod controller;
+mod details;
 mod error;
 mod file;
 mod hierarchy;
@@ -26,6 +30,7 @@ mod path;
 mod remove;
 mod resources;
 mod stats;
+mod systemd;
 
 pub use cgroup::Cgroup;
 pub use controller::cpu::{shares_from_weight, weight_from_shares};
@@ -35,7 +40,11 @@ pub use oom::{OomInterest, OomWatch};
 pub use path::CgroupPath;
 pub use remove::Removal;
 pub use resources::{
-    Cpu, DeviceAccess, DeviceKind, DeviceRule, HugepageLimit, Limit, Memory, Pids, Resources,
-    Warning,
+    Cpu, DeviceAccess, DeviceKind, DeviceRule, HugepageLimit, Io, IoRate, IoThrottle, IoWeight,
+    Limit, Memory, Network, Pids, RdmaLimit, Resources, Warning,
 };
-pub use stats::{CpuStats, HugepageStats, MemoryStats, PidsStats, Stats};
+pub use stats::{
+    Counter, CpuStats, CpusetStats, Details, HugepageStats, IoStats, MemoryStats, PidsStats,
+    Pressure, PressureLine, RdmaStats, Stats,
+};
+pub use systemd::{BusError, Systemd, Unit};

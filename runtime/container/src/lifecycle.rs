@@ -8,7 +8,7 @@ use corten_sys_linux::{SysError, signal};
 use rustix::fs::{Mode, OFlags};
 
 use crate::state::{FIFO_FILE, State};
-use crate::{ContainerId, LifecycleError, StateDir, StateError, Status};
+use crate::{ContainerId, LifecycleError, StateDir, StateError, Status, control, hooks, rdt};
 
 const SIGKILL: i32 = 9;
 /// How long processes may take to end after SIGKILL.
@@ -36,8 +36,9 @@ pub fn start(states: &StateDir, id: &ContainerId) -> Result<(), LifecycleError> 
         Err(errno) => return Err(system(SysError::of("open", describe)(errno))),
     };
     rustix::io::write(&fifo, &[0]).map_err(SysError::of("write", describe)).map_err(system)?;
+    let executed = hooks::after_release(states, &state, &path, &fifo);
     states.mark_started(id)?;
-    Ok(())
+    executed
 }
 
 /// Sends a signal to a container's first process, or to `all` of its processes.
@@ -56,6 +57,10 @@ pub fn kill(
     }
     let process = state.process().ok_or(LifecycleError::NotRunning)?;
     let sent = process.send_signal(number);
+    if number == SIGKILL && sent.is_ok() {
+        // What v1's freezer holds does not die before it is let go.
+        control::thaw(&state)?;
+    }
     // Without a pid namespace of its own, the others outlive the first.
     if number == SIGKILL && !state.has_namespace("pid") {
         kill_all(&state, number)?;
@@ -106,16 +111,20 @@ pub fn delete(states: &StateDir, id: &ContainerId, force: bool) -> Result<(), Li
     let status = states.status(&state);
     match status {
         Status::Stopped | Status::Created => (),
-        Status::Creating | Status::Running if force => (),
-        Status::Creating | Status::Running => {
+        Status::Creating | Status::Running | Status::Paused if force => (),
+        Status::Creating | Status::Running | Status::Paused => {
             return Err(LifecycleError::Status { action: "delete", id: id.to_string(), status });
         }
     }
+    let poststop = hooks::Poststop::of_state(states, &state);
     let ended = end(&state);
     let removed = remove_cgroup(&state);
     // While processes or the cgroup are left the state stays, so that delete can be tried again.
     ended.and(removed)?;
-    Ok(states.remove(id)?)
+    rdt::remove(states, id.as_str());
+    states.remove(id)?;
+    poststop.run();
+    Ok(())
 }
 
 fn end(state: &State) -> Result<(), LifecycleError> {
@@ -124,7 +133,7 @@ fn end(state: &State) -> Result<(), LifecycleError> {
         Err(error) if error.errno != Errno::SRCH => {
             return Err(LifecycleError::System { step: "end the container", source: error });
         }
-        _sent_or_gone => (),
+        _sent_or_gone => control::thaw(state)?,
     }
     match process.wait_ended(END_TIMEOUT) {
         Ok(true) => Ok(()),
@@ -146,7 +155,11 @@ fn remove_cgroup(state: &State) -> Result<(), LifecycleError> {
     group.remove().map_err(error)
 }
 
-fn open_cgroup(state: &State) -> Result<Option<Cgroup>, LifecycleError> {
+pub(crate) fn open_cgroup(state: &State) -> Result<Option<Cgroup>, LifecycleError> {
+    if state.cgroup_path.is_empty() {
+        // One that an unprivileged user has made without.
+        return Ok(None);
+    }
     let error = |source| cgroup_error(state, source);
     let path = CgroupPath::new(&state.cgroup_path).map_err(error)?;
     let hierarchies = Hierarchies::probe().map_err(error)?;
@@ -157,6 +170,6 @@ fn open_cgroup(state: &State) -> Result<Option<Cgroup>, LifecycleError> {
     }
 }
 
-fn cgroup_error(state: &State, source: corten_runtime_cgroup::Error) -> LifecycleError {
+pub(crate) fn cgroup_error(state: &State, source: corten_runtime_cgroup::Error) -> LifecycleError {
     LifecycleError::Cgroup { path: state.cgroup_path.clone(), source }
 }

@@ -27,6 +27,8 @@ pub enum Status {
     Created,
     /// Its program runs.
     Running,
+    /// Its processes are stopped where they are ([`crate::status`] alone tells so).
+    Paused,
     /// Its process has ended.
     Stopped,
 }
@@ -37,6 +39,7 @@ impl std::fmt::Display for Status {
             Self::Creating => "creating",
             Self::Created => "created",
             Self::Running => "running",
+            Self::Paused => "paused",
             Self::Stopped => "stopped",
         })
     }
@@ -72,6 +75,12 @@ pub struct State {
     pub cgroup_path: String,
     /// Which kinds of namespaces it does not share with the host, by their names in `/proc`.
     pub namespaces: Vec<String>,
+    /// The personality of all its processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personality: Option<u32>,
+    /// The memory policy of all its processes: mode, and a bit for each node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_policy: Option<(i32, Vec<u64>)>,
 }
 
 /// The layout that this program writes.
@@ -129,6 +138,11 @@ impl StateDir {
             .create(root)
             .map_err(|source| file_error("make", root, source))?;
         Ok(Self { root: root.to_owned() })
+    }
+
+    /// The folder itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// A container's folder.
@@ -200,7 +214,7 @@ impl StateDir {
         Ok(states)
     }
 
-    /// Where a container is in its life, now.
+    /// Where a container is in its life, now; whether it is paused is not looked for.
     #[must_use]
     pub fn status(&self, state: &State) -> Status {
         if state.process().is_none() {
@@ -315,6 +329,8 @@ mod tests {
             annotations: BTreeMap::new(),
             cgroup_path: "/c".into(),
             namespaces: vec!["pid".into()],
+            personality: None,
+            memory_policy: None,
         }
     }
 

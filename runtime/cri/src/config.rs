@@ -1,5 +1,6 @@
 //! How the service is set up.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,6 +25,25 @@ pub struct Config {
     pub cgroup_root: String,
     /// The network plugins.
     pub cni: Cni,
+    /// Where exec, attach and port-forward are served.
+    pub streaming: Streaming,
+}
+
+/// The server that clients are sent to for streams.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Streaming {
+    /// Its address. A URL's secret is all that it asks for, and travels in the clear: leave it on
+    /// loopback, unless the kubelet is elsewhere. Default 127.0.0.1.
+    pub address: IpAddr,
+    /// Its port; 0, the default, for any that is free.
+    pub port: u16,
+}
+
+impl Default for Streaming {
+    fn default() -> Self {
+        Self { address: Ipv4Addr::LOCALHOST.into(), port: 0 }
+    }
 }
 
 /// Where CNI configuration and plugins are.
@@ -57,6 +77,7 @@ impl Default for Config {
             shim_binary: PathBuf::from("/usr/local/bin/corten-run"),
             cgroup_root: "/corten".to_owned(),
             cni: Cni::default(),
+            streaming: Streaming::default(),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::service::{Saving, Service};
 use crate::store::{ContainerPhase, ContainerRecord};
 
 pub(crate) use create::create;
-pub(crate) use exec::exec_sync;
+pub(crate) use exec::{command_process, exec_sync, shim_error};
 pub(crate) use exit::{catch_up, exited, orphaned, out_of_memory};
 pub(crate) use remove::{remove, take_down, take_down_unknown};
 pub(crate) use start::{reopen_log, start};

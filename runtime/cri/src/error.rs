@@ -92,6 +92,10 @@ pub(crate) enum OperationError {
     Timeout { doing: String, seconds: u64 },
     #[error("taking {kind} {id} down left {} steps undone: {}", failures.len(), failures.join("; "))]
     Teardown { kind: Kind, id: String, failures: Vec<String> },
+    #[error(transparent)]
+    TooManyStreams { source: corten_runtime_streaming::TooMany },
+    #[error("the client reads too slowly and has missed what container {id} wrote: attach again")]
+    TooSlow { id: String },
     #[error("the service is shutting down")]
     ShuttingDown,
     #[error("{doing} failed")]

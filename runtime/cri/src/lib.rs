@@ -3,15 +3,16 @@
 //!
 //! `server/` turns requests into operations; `sandbox/` and `container/` carry them out, with a
 //! shim for each pod (`shim/`), CNI plugins (`network/`), the image store (`images/`) and cgroups
-//! (`cgroups/`); `spec/` writes the OCI `config.json`; `store/` keeps on disk what must outlive the
-//! service; `recover.rs` takes over what an earlier service left. Containers are the shims'
-//! children, so they run on when the service is killed.
+//! (`cgroups/`); `streaming/` is behind exec, attach and port-forward; `spec/` writes the OCI
+//! `config.json`; `store/` keeps on disk what must outlive the service; `recover.rs` takes over
+//! what an earlier service left. Containers are the shims' children, so they run on when the
+//! service is killed.
 //!
 //! Entry: [`serve`] with a [`Config`].
 //!
 //! Non-goals: Kubernetes objects (a kubelet's business), running containers itself, Windows.
-//! Not there yet, and refused by name: streaming (exec, attach, port-forward), user namespaces,
-//! devices and CDI, seccomp and AppArmor profiles, SELinux labels, checkpoints, pod metrics.
+//! Not there yet, and refused by name: user namespaces, devices and CDI, seccomp and AppArmor
+//! profiles, SELinux labels, checkpoints, pod metrics.
 //!
 //! Privileges: root.
 
@@ -34,17 +35,19 @@ mod signal;
 mod spec;
 mod stats;
 mod store;
+mod streaming;
 #[cfg(test)]
 mod tests;
 mod user;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use corten_runtime_image::ImageStore;
 use corten_task::Tasks;
 
-pub use config::{Cni, Config};
+pub use config::{Cni, Config, Streaming};
 
 use cgroups::SystemCgroups;
 use clock::{RandomIds, SystemClock};
@@ -55,6 +58,7 @@ use network::CniNetwork;
 use service::{Parts, Service};
 use shim::ProcessShims;
 use store::Store;
+use streaming::Containers;
 
 /// The service could not start, or had to end.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +92,15 @@ pub enum Error {
     Recover {
         /// Why not.
         reason: String,
+    },
+    /// Streams cannot be served.
+    #[error("listen on {address} for exec, attach and port-forward")]
+    Streaming {
+        /// Where.
+        address: IpAddr,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
     },
     /// The socket cannot be served any more.
     #[error("serve {}", socket.display())]
@@ -129,7 +142,15 @@ pub async fn serve(config: Config, images: ImageStore, tasks: Tasks) -> Result<(
         ids: Arc::new(RandomIds),
     };
     let listener = server::bind(&config)?;
-    let service = Service::new(config, Host::probe(), parts, store, tasks);
+    let streaming = config.streaming.clone();
+    let (urls, streams) = corten_runtime_streaming::bind(corten_runtime_streaming::Config {
+        address: streaming.address,
+        port: streaming.port,
+    })
+    .await
+    .map_err(|source| Error::Streaming { address: streaming.address, source })?;
+    let service = Service::new(config, Host::probe(), parts, store, urls, tasks);
     recover::recover(&service).await.map_err(|error| Error::Recover { reason: chain(&error) })?;
+    streams.serve(Arc::new(Containers::new(&service)), &service.tasks);
     server::run(service, listener).await
 }

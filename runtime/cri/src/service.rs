@@ -9,6 +9,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use corten_runtime_streaming::Urls;
 use corten_task::Tasks;
 use tokio::sync::oneshot;
 
@@ -48,6 +49,8 @@ pub(crate) struct Service {
     pub(crate) containers: Index<ContainerName, Container>,
     pub(crate) events: Events,
     pub(crate) samples: Samples,
+    /// Where streams are had.
+    pub(crate) urls: Urls,
     pub(crate) tasks: Tasks,
 }
 
@@ -58,6 +61,7 @@ impl Service {
         host: Host,
         parts: Parts,
         store: Store,
+        urls: Urls,
         tasks: Tasks,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -69,6 +73,7 @@ impl Service {
             containers: Index::default(),
             events: Events::default(),
             samples: Samples::default(),
+            urls,
             tasks,
         })
     }

@@ -192,6 +192,13 @@ pub(crate) trait Shim: Send + Sync + fmt::Debug {
         stdio: [OwnedFd; 3],
         limit: Option<Duration>,
     ) -> BoxFuture<'a, Result<i32, ShimError>>;
+    /// Runs another process in it, on a terminal; the terminal's other end.
+    fn exec_terminal<'a>(
+        &'a self,
+        id: &'a str,
+        exec_id: &'a str,
+        process: serde_json::Value,
+    ) -> BoxFuture<'a, Result<OwnedFd, ShimError>>;
     /// Waits until such a process has ended.
     fn wait_exec<'a>(
         &'a self,
@@ -212,6 +219,25 @@ pub(crate) trait Shim: Send + Sync + fmt::Debug {
     fn delete<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), ShimError>>;
     /// Opens the log file anew, after it was renamed.
     fn reopen_log<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), ShimError>>;
+    /// Sets the size of the terminal of a container, or of such a process: columns and rows.
+    fn resize<'a>(
+        &'a self,
+        id: &'a str,
+        exec_id: Option<&'a str>,
+        size: (u16, u16),
+    ) -> BoxFuture<'a, Result<(), ShimError>>;
+    /// Has what a container writes copied to pipes: standard output (or its terminal's) and
+    /// standard error. Ends when there is no more; true if we were too slow and were cut off.
+    fn attach<'a>(
+        &'a self,
+        id: &'a str,
+        stdout: Option<OwnedFd>,
+        stderr: Option<OwnedFd>,
+    ) -> BoxFuture<'a, Result<bool, ShimError>>;
+    /// What writes to a container's standard input, or terminal; does not block.
+    fn open_stdin<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<OwnedFd, ShimError>>;
+    /// Ends a container's standard input.
+    fn close_stdin<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), ShimError>>;
     /// Ends the shim, and whatever still runs in the sandbox.
     fn shutdown(&self) -> BoxFuture<'_, Result<(), ShimError>>;
 }

@@ -177,6 +177,9 @@ impl Connection {
 fn fds_of(request: &Request) -> usize {
     match &request.op {
         crate::protocol::Op::Exec { stdio, .. } => usize::from(*stdio).min(FDS_PER_FRAME_MAX),
+        crate::protocol::Op::Attach { stdout, stderr, .. } => {
+            usize::from(*stdout) + usize::from(*stderr)
+        }
         crate::protocol::Op::Hello
         | crate::protocol::Op::Create { .. }
         | crate::protocol::Op::Start { .. }
@@ -187,6 +190,7 @@ fn fds_of(request: &Request) -> usize {
         | crate::protocol::Op::ReopenLog { .. }
         | crate::protocol::Op::Resize { .. }
         | crate::protocol::Op::CloseStdin { .. }
+        | crate::protocol::Op::OpenStdin { .. }
         | crate::protocol::Op::Subscribe
         | crate::protocol::Op::Shutdown { .. } => 0,
     }

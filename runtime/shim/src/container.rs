@@ -47,12 +47,24 @@ pub(crate) struct Output {
 /// Standard input.
 #[derive(Debug)]
 pub(crate) struct Stdin {
-    /// Kept open so that the container sees no end of file when a writer leaves.
+    /// Kept open so that the container sees no end of file when a writer leaves. A terminal is
+    /// written to instead.
     pub(crate) hold: Option<OwnedFd>,
     /// The FIFO's.
-    pub(crate) path: std::path::PathBuf,
+    pub(crate) path: Option<std::path::PathBuf>,
     /// Its first end is its last.
     pub(crate) once: bool,
+    /// It has been ended.
+    pub(crate) ended: bool,
+}
+
+/// A client that gets copies of what a container writes.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    /// Is told when it is over.
+    pub(crate) asker: Asker,
+    pub(crate) stdout: Option<OwnedFd>,
+    pub(crate) stderr: Option<OwnedFd>,
 }
 
 /// A container.
@@ -72,6 +84,7 @@ pub(crate) struct Container {
     /// The terminal's other end, for its size.
     pub(crate) terminal: Option<OwnedFd>,
     pub(crate) stdin: Option<Stdin>,
+    pub(crate) attached: Vec<Attached>,
     pub(crate) oom: Option<(OomWatch, Token)>,
     pub(crate) oom_kills: u64,
     pub(crate) execs: BTreeMap<String, Exec>,
@@ -113,6 +126,7 @@ impl Container {
             outputs: Vec::new(),
             terminal: None,
             stdin: None,
+            attached: Vec::new(),
             oom: None,
             oom_kills: 0,
             execs: BTreeMap::new(),

@@ -11,8 +11,9 @@
 //! events for the connection.
 //!
 //! An old shim outlives the upgrade of its client: [`Op::Hello`] tells the shim's version, which
-//! the client then has to speak. What a version does not know is refused with
-//! [`FaultCode::Invalid`], never ignored.
+//! the client then has to speak. What a shim does not know is refused with
+//! [`FaultCode::Invalid`], never ignored: so operations can be added within a version, and a client
+//! that uses a newer one on an old shim is told.
 
 mod frame;
 mod sandbox;
@@ -34,6 +35,8 @@ pub const FDS_PER_FRAME_MAX: usize = 3;
 pub const EVENTS_QUEUED_MAX: usize = 1024;
 /// Ended execs that nobody waited for yet, in one container; past them the oldest is forgotten.
 pub const EXECS_KEPT_MAX: usize = 64;
+/// Clients that are attached to one container.
+pub const ATTACHED_MAX: usize = 64;
 /// The socket's name in the shim's folder.
 pub const SOCKET: &str = "shim.sock";
 /// The [`SandboxSpec`]'s name in the shim's folder.
@@ -183,7 +186,28 @@ pub enum Op {
         /// In characters.
         height: u16,
     },
-    /// Ends a container's standard input. Answered by [`Answer::Done`].
+    /// Copies what a container writes from now on to pipes, beside its log. Answered by
+    /// [`Answer::Detached`] when the container has ended, or the client has closed its ends, or has
+    /// let them fill up: the shim never waits for a client, so how long one may sleep is the size
+    /// that it gave its pipes.
+    Attach {
+        /// Whose; made, and not ended.
+        container_id: String,
+        /// The first file descriptor of this frame gets the standard output, or what is written to
+        /// the terminal.
+        stdout: bool,
+        /// The next one gets the standard error; a terminal has none.
+        stderr: bool,
+    },
+    /// Asks for a way to write to a container's standard input, or to its terminal. Answered by
+    /// [`Answer::Stdin`]. What comes of it is never the last writer: the container sees an end only
+    /// after [`Op::CloseStdin`].
+    OpenStdin {
+        /// Whose.
+        container_id: String,
+    },
+    /// Ends a container's standard input; a terminal's stays open, but is given to nobody else.
+    /// Answered by [`Answer::Done`].
     CloseStdin {
         /// Whose.
         container_id: String,
@@ -247,6 +271,16 @@ pub enum Answer {
     },
     /// To [`Op::Wait`].
     Exited(Exited),
+    /// To [`Op::Attach`], when it is over.
+    Detached {
+        /// The client was too slow: it has missed output, and was cut off.
+        cut_off: bool,
+    },
+    /// To [`Op::OpenStdin`].
+    Stdin {
+        /// File descriptors that come with this frame: 1, not blocking.
+        fds: u8,
+    },
     /// To [`Op::State`].
     State {
         /// All there are, in order of creation.

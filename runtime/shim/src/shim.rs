@@ -1,5 +1,6 @@
 //! The shim's state and its loop.
 
+mod attach;
 mod clients;
 mod jobs;
 mod making;
@@ -29,6 +30,7 @@ use jobs::Job;
 
 const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
+const SIGPIPE: i32 = 13;
 const SIGTERM: i32 = 15;
 const SIGCHLD: i32 = 17;
 
@@ -114,8 +116,9 @@ impl Shim {
         oom_score_adj: String,
     ) -> Result<Self, Fault> {
         let journal = Journal::open(dir.join(crate::protocol::LOG));
-        let signals = SignalFd::new(SignalSet::of(&[SIGHUP, SIGINT, SIGTERM, SIGCHLD]))
-            .map_err(|error| sys("block signals", &error))?;
+        let taken = [SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGCHLD];
+        let signals =
+            SignalFd::new(SignalSet::of(&taken)).map_err(|error| sys("block signals", &error))?;
         let mut poller = Poller::new()?;
         let mut sandbox = Sandbox::make(dir, &spec)?;
         let listening = listen(&dir.join(SOCKET)).and_then(|listener| {
@@ -237,7 +240,8 @@ impl Shim {
                     }
                 }
                 SIGCHLD => self.strays = true,
-                // The terminal that the client was started from has gone.
+                // The terminal that the client was started from has gone, or an attached client,
+                // which the write to its pipe has told already.
                 _ => {}
             }
         }

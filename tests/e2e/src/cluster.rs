@@ -17,6 +17,9 @@ use crate::{bin_dir, demo_image, owns_machine};
 const NODE_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 99, 0, 1));
 const KUBECONFIG: &str = "/etc/corten/kubeconfig";
 
+/// Few, so that a test reaches the limit soon.
+pub const POD_PIDS_MAX: u32 = 128;
+
 /// How much longer things take where the machine is emulated.
 const VM_FACTOR: u32 = 10;
 
@@ -73,8 +76,10 @@ impl Cluster {
         make_network()?;
         let config = folder.path().join("config.yaml");
         let cgroup_root = &cgroup_root(cgroup.as_ref());
-        let text =
-            format!("nodeName: node-1\nnodeIp: {NODE_IP}\nkubelet:\n  cgroupRoot: {cgroup_root}\n");
+        let text = format!(
+            "nodeName: node-1\nnodeIp: {NODE_IP}\nkubelet:\n  cgroupRoot: {cgroup_root}\n  \
+             podPidsLimit: {POD_PIDS_MAX}\n"
+        );
         std::fs::write(&config, text)?;
         let log = folder.path().join("server.log");
         let before = Footprint::take(&cgroups(cgroup_root)?)?;

@@ -12,7 +12,7 @@ mod footprint;
 mod http;
 mod kubectl;
 
-pub use cluster::{Cluster, with_cluster};
+pub use cluster::{Cluster, POD_PIDS_MAX, with_cluster};
 pub use http::get;
 pub use kubectl::Kubectl;
 

@@ -61,13 +61,24 @@ pub(crate) fn run(
     follow(&port).with_context(|| format!("the machine's console: {}", console.display()))
 }
 
+/// On a busy machine the kernel measures the emulated time stamp counter wrong, several times over,
+/// and time then runs as much too fast. The counter is the host's own, so its rate is told.
+fn kernel_line() -> String {
+    let cpus = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let rate = cpus.lines().find_map(|line| line.strip_prefix("cpu MHz")?.split(':').nth(1));
+    match rate.and_then(|rate| rate.trim().parse::<f64>().ok()) {
+        Some(mhz) => format!("{KERNEL_LINE} tsc_early_khz={:.0}", mhz * 1000.0),
+        None => KERNEL_LINE.to_owned(),
+    }
+}
+
 fn qemu(images: &Images, payload: &Path, socket: &Path, console: &Path) -> Command {
     let mut command = Command::new("qemu-system-x86_64");
     command
         .args(["-accel", "tcg,thread=multi", "-smp", "2", "-M", "q35"])
         .args(["-cpu", "max,erms=off,fsrm=off", "-m", &MEMORY_MIB.to_string()])
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-no-reboot"])
-        .args(["-bios", "qboot.rom", "-append", KERNEL_LINE])
+        .args(["-bios", "qboot.rom", "-append", &kernel_line()])
         .arg("-kernel")
         .arg(&images.kernel)
         .arg("-initrd")

@@ -3,16 +3,52 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
-use corten_runtime_container::{ContainerId, StateDir};
+use corten_runtime_container::ContainerId;
 
-pub(super) fn kill(
-    states: &StateDir,
-    id: &ContainerId,
-    signal: &str,
+use crate::cli::{Args, Flag, Operand, value};
+use crate::global::Global;
+
+const SIGTERM: i32 = 15;
+
+/// `kill`.
+#[derive(Debug)]
+pub(super) struct Kill {
+    id: Option<ContainerId>,
+    signal: i32,
     all: bool,
-) -> anyhow::Result<ExitCode> {
-    corten_runtime_container::kill(states, id, parse(signal)?, all)?;
-    Ok(ExitCode::SUCCESS)
+}
+
+impl Default for Kill {
+    fn default() -> Self {
+        Self { id: None, signal: SIGTERM, all: false }
+    }
+}
+
+impl Args for Kill {
+    const NAME: &'static str = "kill";
+    const ABOUT: &'static str = "Send a signal, SIGTERM if none is named, to a container";
+    const FLAGS: &'static [&'static [Flag<Self>]] = &[&[Flag::switch(
+        "all",
+        "To all of its processes, not to the first alone",
+        |kill: &mut Self, on| kill.all = on,
+    )
+    .short('a')]];
+    const OPERANDS: &'static [Operand<Self>] = &[
+        Operand::one("ID", |kill, id| {
+            kill.id = value::id(id)?;
+            Ok(())
+        }),
+        Operand::optional("SIGNAL", |kill, signal| {
+            kill.signal = parse(&value::text(signal)?)?;
+            Ok(())
+        }),
+    ];
+
+    fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let states = super::states(global)?;
+        corten_runtime_container::kill(&states, super::given(&self.id)?, self.signal, self.all)?;
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 /// By number, in the order of signal(7) for Linux on x86 and ARM.

@@ -3,21 +3,49 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use corten_runtime_container::StateDir;
-
 use super::state::View;
+use crate::cli::{Args, Flag, Operand, Takes};
+use crate::global::Global;
 
-pub(super) fn list(states: &StateDir, json: bool, quiet: bool) -> anyhow::Result<ExitCode> {
-    let views: Vec<View> =
-        states.list()?.into_iter().map(|state| View::new(states, state)).collect();
-    if quiet {
-        let ids: String = views.iter().map(|view| format!("{}\n", view.id)).collect();
-        return super::say(&ids);
+/// `list`.
+#[derive(Debug, Default)]
+pub(super) struct List {
+    json: bool,
+    quiet: bool,
+}
+
+impl Args for List {
+    const NAME: &'static str = "list";
+    const ABOUT: &'static str = "List the containers that --root keeps";
+    const FLAGS: &'static [&'static [Flag<Self>]] = &[&[
+        Flag::value(
+            "format",
+            Takes::OneOf(&["table", "json"]),
+            "How to show them",
+            |list: &mut Self, format| {
+                list.json = format == "json";
+                Ok(())
+            },
+        )
+        .short('f'),
+        Flag::switch("quiet", "Show only their ids", |list: &mut Self, on| list.quiet = on)
+            .short('q'),
+    ]];
+    const OPERANDS: &'static [Operand<Self>] = &[];
+
+    fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let states = super::states(global)?;
+        let views: Vec<View> =
+            states.list()?.into_iter().map(|state| View::new(&states, state)).collect();
+        if self.quiet {
+            let ids: String = views.iter().map(|view| format!("{}\n", view.id)).collect();
+            return super::say(&ids);
+        }
+        if self.json {
+            return super::say(&format!("{}\n", serde_json::to_string(&views)?));
+        }
+        super::say(&table(&views))
     }
-    if json {
-        return super::say(&format!("{}\n", serde_json::to_string(&views)?));
-    }
-    super::say(&table(&views))
 }
 
 fn table(views: &[View]) -> String {

@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use corten_runtime_container::{ContainerId, State, StateDir, Status};
 use serde::Serialize;
 
+use crate::cli::{Args, Flag, Operand, value};
+use crate::global::Global;
+
 /// A container as engines read it (runtime.md, "State", and what runc adds).
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -23,7 +26,7 @@ pub(super) struct View {
 
 impl View {
     pub(super) fn new(states: &StateDir, state: State) -> Self {
-        let status = states.status(&state);
+        let status = corten_runtime_container::status(states, &state);
         Self {
             oci_version: state.oci_version,
             id: state.id,
@@ -39,7 +42,24 @@ impl View {
     }
 }
 
-pub(super) fn state(states: &StateDir, id: &ContainerId) -> anyhow::Result<ExitCode> {
-    let view = View::new(states, states.load(id)?);
-    super::say(&format!("{}\n", serde_json::to_string_pretty(&view)?))
+/// `state`.
+#[derive(Debug, Default)]
+pub(super) struct StateOf {
+    id: Option<ContainerId>,
+}
+
+impl Args for StateOf {
+    const NAME: &'static str = "state";
+    const ABOUT: &'static str = "Show where a container is in its life";
+    const FLAGS: &'static [&'static [Flag<Self>]] = &[];
+    const OPERANDS: &'static [Operand<Self>] = &[Operand::one("ID", |args, id| {
+        args.id = value::id(id)?;
+        Ok(())
+    })];
+
+    fn run(self, global: &Global) -> anyhow::Result<ExitCode> {
+        let states = super::states(global)?;
+        let view = View::new(&states, states.load(super::given(&self.id)?)?);
+        super::say(&format!("{}\n", serde_json::to_string_pretty(&view)?))
+    }
 }

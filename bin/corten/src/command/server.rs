@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
 use crate::{server, telemetry};
@@ -32,16 +31,6 @@ pub(crate) fn run(mut config: Config, options: &Options) -> Result<ExitCode> {
         .enable_all()
         .build()
         .context("start the async runtime")?
-        .block_on(async {
-            let mut terminate = signal(SignalKind::terminate()).context("handle SIGTERM")?;
-            let mut interrupt = signal(SignalKind::interrupt()).context("handle SIGINT")?;
-            let stop = async {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-            };
-            server::run(config, stop).await
-        })?;
+        .block_on(async { server::run(config, server::until_told()?).await })?;
     Ok(ExitCode::SUCCESS)
 }

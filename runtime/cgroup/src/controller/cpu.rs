@@ -20,10 +20,56 @@ pub(crate) fn apply(
         set(group, missing, NAME, "cpu.idle", "cpu.idle", if idle { "1" } else { "0" })?;
     }
     let cpu = &wanted.cpu;
-    match version {
-        Version::V1 => apply_quota_v1(group, cpu.quota_us, cpu.period_us, missing),
-        Version::V2 => apply_quota_v2(group, cpu.quota_us, cpu.period_us, missing),
+    // The kernel keeps burst <= quota at every moment: an old burst goes before a smaller quota
+    // comes, a new one follows a larger quota.
+    if cpu.burst_us.is_some() && cpu.quota_us.is_some() {
+        drop_burst(group, version)?;
     }
+    match version {
+        Version::V1 => apply_quota_v1(group, cpu.quota_us, cpu.period_us, missing)?,
+        Version::V2 => apply_quota_v2(group, cpu.quota_us, cpu.period_us, missing)?,
+    }
+    if let Some(burst) = cpu.burst_us {
+        set(group, missing, NAME, "cpu.burstUs", burst_file(version), &burst.to_string())?;
+    }
+    apply_realtime(group, wanted, missing, version)
+}
+
+fn burst_file(version: Version) -> &'static str {
+    match version {
+        Version::V1 => "cpu.cfs_burst_us",
+        Version::V2 => "cpu.max.burst",
+    }
+}
+
+fn drop_burst(group: &Cgroup, version: Version) -> Result<(), Error> {
+    match group.controller(NAME) {
+        Some(files) if files.exists(burst_file(version)) => files.write(burst_file(version), "0"),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// v2 has no real-time limits; and v1 only where the kernel was built with `RT_GROUP_SCHED`.
+fn apply_realtime(
+    group: &Cgroup,
+    wanted: &Resources,
+    missing: &mut Missing,
+    version: Version,
+) -> Result<(), Error> {
+    let runtime = wanted.cpu.realtime_runtime_us.map(|value| value.to_string());
+    let period = wanted.cpu.realtime_period_us.map(|value| value.to_string());
+    // The period first: with the old one the runtime may be more than there is.
+    for (field, file, value) in [
+        ("cpu.realtimePeriodUs", "cpu.rt_period_us", period),
+        ("cpu.realtimeRuntimeUs", "cpu.rt_runtime_us", runtime),
+    ] {
+        match (value, version) {
+            (None, _) => (),
+            (Some(_), Version::V2) => missing.report(NAME, field, "cgroup v2 has no such limit")?,
+            (Some(value), Version::V1) => set(group, missing, NAME, field, file, &value)?,
+        }
+    }
+    Ok(())
 }
 
 fn apply_weight(

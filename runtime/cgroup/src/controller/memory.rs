@@ -15,15 +15,84 @@ pub(crate) fn apply(
     wanted: &Resources,
     missing: &mut Missing,
 ) -> Result<(), Error> {
-    match group.hierarchies().version_of(NAME) {
-        Some(Version::V1) => apply_v1(group, wanted, missing),
-        Some(Version::V2) | None => apply_v2(group, wanted, missing),
+    let version = group.hierarchies().version_of(NAME).unwrap_or(Version::V2);
+    check(group, wanted, version)?;
+    let memory = &wanted.memory;
+    let swappiness = memory.swappiness.map(|value| value.to_string());
+    let tcp = memory.kernel_tcp.map(Limit::v1);
+    let no_killer = memory.disable_oom_killer.map(|off| if off { "1" } else { "0" }.to_owned());
+    for (field, file, value) in [
+        ("memory.swappiness", "memory.swappiness", swappiness),
+        ("memory.kernelTcp", "memory.kmem.tcp.limit_in_bytes", tcp),
+        ("memory.disableOomKiller", "memory.oom_control", no_killer),
+    ] {
+        match (value, version) {
+            (None, _) => (),
+            // How v2 behaves.
+            (Some(value), Version::V2) if field == "memory.disableOomKiller" && value == "0" => (),
+            (Some(_), Version::V2) => missing.report(NAME, field, "cgroup v2 has no such thing")?,
+            (Some(value), Version::V1) => set(group, missing, NAME, field, file, &value)?,
+        }
+    }
+    match version {
+        Version::V1 => apply_v1(group, wanted, missing),
+        Version::V2 => apply_v2(group, wanted, missing),
+    }
+}
+
+/// v2 takes a limit below what is in use, and kills until it holds; v1 refuses it by itself, but
+/// only after it has reclaimed for a while.
+fn check(group: &Cgroup, wanted: &Resources, version: Version) -> Result<(), Error> {
+    let (Some(Limit::Value(max)), true) = (wanted.memory.max, wanted.memory.check_before_update)
+    else {
+        return Ok(());
+    };
+    let file = match version {
+        Version::V1 => "memory.usage_in_bytes",
+        Version::V2 => "memory.current",
+    };
+    let usage = match group.controller(NAME) {
+        Some(files) => files.read_number(file)?,
+        None => None,
+    };
+    if usage.is_some_and(|usage| usage > max) {
+        return Err(Error::InvalidValue {
+            field: "memory.max".to_owned(),
+            value: max.to_string(),
+            reason: "is below what is in use, and checkBeforeUpdate is set",
+        });
+    }
+    Ok(())
+}
+
+/// What v2 is to allow of swap alone.
+fn swap_alone(group: &Cgroup, wanted: &Resources) -> Result<Option<Limit>, Error> {
+    let Some(total) = wanted.memory.with_swap else { return Ok(wanted.memory.swap) };
+    let Limit::Value(total) = total else { return Ok(Some(Limit::Max)) };
+    let memory = match (wanted.memory.max, group.controller(NAME)) {
+        (Some(max), _) => max,
+        (None, Some(files)) => files.read_limit("memory.max")?.map_or(Limit::Max, Limit::Value),
+        (None, None) => Limit::Max,
+    };
+    let invalid = |reason| Error::InvalidValue {
+        field: "memory.withSwap".to_owned(),
+        value: total.to_string(),
+        reason,
+    };
+    match memory {
+        Limit::Max => Err(invalid("is memory and swap together, so memory needs a limit too")),
+        Limit::Value(memory) => match total.checked_sub(memory) {
+            Some(swap) => Ok(Some(Limit::Value(swap))),
+            None => {
+                Err(invalid("is memory and swap together, so it cannot be below memory's limit"))
+            }
+        },
     }
 }
 
 fn apply_v2(group: &Cgroup, wanted: &Resources, missing: &mut Missing) -> Result<(), Error> {
     let memory = &wanted.memory;
-    if let Some(swap) = memory.swap
+    if let Some(swap) = swap_alone(group, wanted)?
         && !swap_is_moot(group, "memory.swap.max", swap)
     {
         set(group, missing, NAME, "memory.swap", "memory.swap.max", &swap.v2())?;
@@ -60,11 +129,16 @@ fn apply_v1(group: &Cgroup, wanted: &Resources, missing: &mut Missing) -> Result
         Some(max) => set(group, missing, NAME, "memory.max", V1_LIMIT, &max.v1()),
         None => Ok(()),
     };
-    let Some((with_swap, asked)) = limit_with_swap(group, memory.max, memory.swap)? else {
+    let with_swap = match memory.with_swap {
+        Some(total) => Some((total, true)),
+        None => limit_with_swap(group, memory.max, memory.swap)?,
+    };
+    let Some((with_swap, asked)) = with_swap else {
         return set_limit(missing);
     };
     if !asked && group.controller(NAME).is_none_or(|files| !files.exists(V1_LIMIT_WITH_SWAP))
-        || memory.swap.is_some_and(|swap| swap_is_moot(group, V1_LIMIT_WITH_SWAP, swap))
+        || swap_alone_v1(group, wanted)?
+            .is_some_and(|swap| swap_is_moot(group, V1_LIMIT_WITH_SWAP, swap))
     {
         return set_limit(missing);
     }
@@ -83,6 +157,20 @@ fn apply_v1(group: &Cgroup, wanted: &Resources, missing: &mut Missing) -> Result
     }
     set(group, missing, NAME, "memory.swap", V1_LIMIT_WITH_SWAP, &with_swap.v1())?;
     if raises { set_limit(missing) } else { Ok(()) }
+}
+
+/// What of a sum would be swap alone, where the sum has to be given up.
+fn swap_alone_v1(group: &Cgroup, wanted: &Resources) -> Result<Option<Limit>, Error> {
+    let Some(Limit::Value(total)) = wanted.memory.with_swap else { return Ok(wanted.memory.swap) };
+    let memory = match (wanted.memory.max, group.controller(NAME)) {
+        (Some(max), _) => max,
+        (None, Some(files)) => files.read_limit(V1_LIMIT)?.map_or(Limit::Max, Limit::Value),
+        (None, None) => Limit::Max,
+    };
+    Ok(match memory {
+        Limit::Value(memory) => Some(Limit::Value(total.saturating_sub(memory))),
+        Limit::Max => None,
+    })
 }
 
 /// v1 limits memory and swap together. The second part says whether swap was asked for: if not,

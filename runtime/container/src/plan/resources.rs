@@ -1,10 +1,12 @@
 //! `linux.resources` as limits of a cgroup.
 
 use corten_runtime_cgroup::{
-    Cpu, DeviceAccess, DeviceKind, DeviceRule, HugepageLimit, Limit, Memory, Pids, Resources,
+    Cpu, DeviceAccess, DeviceKind, DeviceRule, HugepageLimit, Io, IoRate, IoThrottle, IoWeight,
+    Limit, Memory, Network, Pids, RdmaLimit, Resources,
 };
 use oci_spec::runtime::{
-    Linux, LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType, LinuxMemory, LinuxResources,
+    Linux, LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType, LinuxMemory, LinuxNetwork,
+    LinuxResources,
 };
 
 use super::DEFAULT_DEVICES;
@@ -12,13 +14,26 @@ use crate::PlanError;
 
 const ALL: DeviceAccess = DeviceAccess { read: true, write: true, mknod: true };
 
-/// Zero means "not set" wherever zero would be no sensible limit, as with other runtimes.
+/// The limits of a container that is made.
 pub(super) fn plan(linux: &Linux, allow_missing: bool) -> Result<Resources, PlanError> {
     let empty = LinuxResources::default();
     let given = linux.resources().as_ref().unwrap_or(&empty);
-    refuse(given)?;
+    let devices = Some(devices(given.devices().as_deref().unwrap_or_default())?);
+    let limits = limits(given)?;
+    if matches!(limits.memory.with_swap, Some(Limit::Value(_))) && limits.memory.max.is_none() {
+        return Err(PlanError::invalid(
+            "linux.resources.memory.swap",
+            "needs memory.limit: it is memory and swap together",
+        ));
+    }
+    Ok(Resources { devices, allow_missing, ..limits })
+}
+
+/// All limits but the rules for devices. Zero means "not set" wherever zero would be no sensible
+/// limit, as with other runtimes.
+pub(crate) fn limits(given: &LinuxResources) -> Result<Resources, PlanError> {
     Ok(Resources {
-        cpu: given.cpu().as_ref().map(cpu).transpose()?.unwrap_or_default(),
+        cpu: given.cpu().as_ref().map(cpu).unwrap_or_default(),
         memory: given.memory().as_ref().map(memory).transpose()?.unwrap_or_default(),
         pids: Pids {
             max: given
@@ -37,90 +52,141 @@ pub(super) fn plan(linux: &Linux, allow_missing: bool) -> Result<Resources, Plan
                 max: Limit::from_signed(limit.limit()),
             })
             .collect(),
-        devices: Some(devices(given.devices().as_deref().unwrap_or_default())?),
+        io: given.block_io().as_ref().map(io).transpose()?.unwrap_or_default(),
+        network: given.network().as_ref().map(network).unwrap_or_default(),
+        rdma: given
+            .rdma()
+            .iter()
+            .flatten()
+            .map(|(device, limit)| {
+                let (handles, objects) = (limit.hca_handles(), limit.hca_objects());
+                (device.clone(), RdmaLimit { handles, objects })
+            })
+            .collect(),
+        devices: None,
         unified: given.unified().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect(),
-        allow_missing,
+        allow_missing: false,
     })
 }
 
-fn refuse(given: &LinuxResources) -> Result<(), PlanError> {
-    let later = "this runtime does not honour it yet; remove the field";
-    let present = [
-        (given.block_io().as_ref().is_some_and(|b| *b != Default::default()), "blockIO"),
-        (given.network().as_ref().is_some_and(|n| *n != Default::default()), "network"),
-        (given.rdma().as_ref().is_some_and(|r| !r.is_empty()), "rdma"),
-    ];
-    match present.into_iter().find(|(present, _)| *present) {
-        Some((_, name)) => Err(PlanError::unsupported(format!("linux.resources.{name}"), later)),
-        None => Ok(()),
-    }
+/// Whether any limit is asked for. Device rules are none: every container comes with some.
+pub(super) fn any(linux: &Linux) -> bool {
+    linux.resources().as_ref().is_some_and(|given| {
+        let mut limits = given.clone();
+        limits.set_devices(None);
+        limits != *LinuxResources::default().set_devices(None)
+    })
 }
 
-fn cpu(given: &LinuxCpu) -> Result<Cpu, PlanError> {
-    let later = "this runtime does not honour it yet; remove the field";
-    let present = [
-        (given.burst().is_some_and(|burst| burst != 0), "burst"),
-        (given.realtime_runtime().is_some_and(|runtime| runtime != 0), "realtimeRuntime"),
-        (given.realtime_period().is_some_and(|period| period != 0), "realtimePeriod"),
-    ];
-    if let Some((_, name)) = present.into_iter().find(|(present, _)| *present) {
-        return Err(PlanError::unsupported(format!("linux.resources.cpu.{name}"), later));
-    }
+fn cpu(given: &LinuxCpu) -> Cpu {
     let text = |list: &Option<String>| list.clone().filter(|list| !list.is_empty());
-    Ok(Cpu {
+    Cpu {
         weight: None,
         shares: given.shares().filter(|shares| *shares != 0),
         quota_us: given.quota().filter(|quota| *quota != 0).map(Limit::from_signed),
         period_us: given.period().filter(|period| *period != 0),
+        // Zero is a value here: it takes an older burst away.
+        burst_us: given.burst(),
+        realtime_runtime_us: given.realtime_runtime().filter(|runtime| *runtime != 0),
+        realtime_period_us: given.realtime_period().filter(|period| *period != 0),
         idle: given.idle().map(|idle| idle != 0),
         cpus: text(given.cpus()),
         mems: text(given.mems()),
-    })
+    }
 }
 
 fn memory(given: &LinuxMemory) -> Result<Memory, PlanError> {
     const FIELD: &str = "linux.resources.memory";
-    let present = [
-        (given.kernel().is_some_and(|limit| limit > 0), "kernel"),
-        (given.kernel_tcp().is_some_and(|limit| limit > 0), "kernelTCP"),
-        (given.swappiness().is_some(), "swappiness"),
-        (given.disable_oom_killer().unwrap_or(false), "disableOOMKiller"),
-        (given.check_before_update().unwrap_or(false), "checkBeforeUpdate"),
-    ];
-    if let Some((_, name)) = present.into_iter().find(|(present, _)| *present) {
-        return Err(PlanError::unsupported(
-            format!("{FIELD}.{name}"),
-            "this runtime does not honour it; remove the field",
+    let max = given.limit().filter(|limit| *limit != 0);
+    let with_swap = given.swap().filter(|swap| *swap != 0);
+    if let (Some(max), Some(swap)) = (max, with_swap)
+        && swap > 0
+        && swap < max
+    {
+        return Err(PlanError::invalid(
+            format!("{FIELD}.swap"),
+            "is memory and swap together, so it cannot be below memory.limit",
         ));
     }
-    let max = given.limit().filter(|limit| *limit != 0);
-    // The specification counts memory and swap together, the cgroup swap alone.
-    let swap = match given.swap().filter(|swap| *swap != 0) {
-        None => None,
-        Some(swap) if swap < 0 => Some(Limit::Max),
-        Some(swap) => match max {
-            Some(max) if max > 0 && swap >= max => Some(Limit::from_signed(swap - max)),
-            Some(max) if max > 0 => {
-                return Err(PlanError::invalid(
-                    format!("{FIELD}.swap"),
-                    "is memory and swap together, so it cannot be below memory.limit",
-                ));
-            }
-            _unlimited => {
-                return Err(PlanError::invalid(
-                    format!("{FIELD}.swap"),
-                    "needs memory.limit: it is memory and swap together",
-                ));
-            }
-        },
-    };
+    for (present, name, reason) in [
+        (given.kernel().is_some_and(|limit| limit > 0), "kernel", "the kernel has it no more"),
+        // Since Linux 5.11 there is no other way, so `true` is how it is.
+        (
+            given.use_hierarchy() == Some(false),
+            "useHierarchy",
+            "the kernel always counts a cgroup with those below it",
+        ),
+    ] {
+        if present {
+            let reason = format!("{reason}; remove the field");
+            return Err(PlanError::unsupported(format!("{FIELD}.{name}"), reason));
+        }
+    }
     Ok(Memory {
         max: max.map(Limit::from_signed),
-        swap,
+        swap: None,
+        with_swap: with_swap.map(Limit::from_signed),
         low: given.reservation().filter(|low| *low != 0).map(Limit::from_signed),
         high: None,
         oom_group: None,
+        swappiness: given.swappiness(),
+        kernel_tcp: given.kernel_tcp().filter(|limit| *limit != 0).map(Limit::from_signed),
+        disable_oom_killer: given.disable_oom_killer(),
+        check_before_update: given.check_before_update().unwrap_or(false),
     })
+}
+
+fn io(given: &LinuxBlockIo) -> Result<Io, PlanError> {
+    const FIELD: &str = "linux.resources.blockIO";
+    let number = |number: i64, field: &str| {
+        u32::try_from(number).map_err(|_no| {
+            PlanError::invalid(format!("{FIELD}.{field}"), format!("{number} is no device number"))
+        })
+    };
+    let weight = |weight: Option<u16>| weight.filter(|weight| *weight != 0);
+    let mut devices = Vec::new();
+    for device in given.weight_device().iter().flatten() {
+        devices.push(IoWeight {
+            major: number(device.major(), "weightDevice")?,
+            minor: number(device.minor(), "weightDevice")?,
+            weight: weight(device.weight()),
+            leaf_weight: weight(device.leaf_weight()),
+        });
+    }
+    let mut throttle = Vec::new();
+    for (field, of, list) in [
+        ("throttleReadBpsDevice", IoRate::ReadBytes, given.throttle_read_bps_device()),
+        ("throttleWriteBpsDevice", IoRate::WriteBytes, given.throttle_write_bps_device()),
+        ("throttleReadIOPSDevice", IoRate::Reads, given.throttle_read_iops_device()),
+        ("throttleWriteIOPSDevice", IoRate::Writes, given.throttle_write_iops_device()),
+    ] {
+        for device in list.iter().flatten() {
+            throttle.push(IoThrottle {
+                major: number(device.major(), field)?,
+                minor: number(device.minor(), field)?,
+                of,
+                rate: device.rate(),
+            });
+        }
+    }
+    Ok(Io {
+        weight: weight(given.weight()),
+        leaf_weight: weight(given.leaf_weight()),
+        devices,
+        throttle,
+    })
+}
+
+fn network(given: &LinuxNetwork) -> Network {
+    Network {
+        class_id: given.class_id().filter(|class| *class != 0),
+        priorities: given
+            .priorities()
+            .iter()
+            .flatten()
+            .map(|one| (one.name().clone(), one.priority()))
+            .collect(),
+    }
 }
 
 /// Everything is denied first, then come the specification's rules, then what every container may:

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use corten_api_cri::v1::ExecSyncResponse;
+use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 
@@ -13,7 +14,7 @@ use super::start::need_sandbox;
 use super::{Container, bundle};
 use crate::error::{Kind, OperationError, Outcome};
 use crate::service::Service;
-use crate::shim::{Exited, ShimError};
+use crate::shim::{Exited, Shim, ShimError};
 use crate::spec;
 use crate::store::ContainerPhase;
 
@@ -42,19 +43,7 @@ pub(crate) async fn exec_sync(
         Ok(seconds) => Some(Duration::from_secs(seconds).min(LIMIT_MAX)),
         Err(_negative) => return Err(OperationError::invalid("timeout", "negative")),
     };
-    if container.phase() != ContainerPhase::Running {
-        return Err(OperationError::State {
-            kind: Kind::Container,
-            id: container.id.clone(),
-            state: container.phase().as_str(),
-            wanted: "commands run only in a running one",
-        });
-    }
-    let shim = need_sandbox(service, container)?.need_shim()?;
-    let dir = service.config.bundle_dir(&container.id);
-    let config = service.blocking("read a bundle", move |_| bundle::read(&dir)).await??;
-    let process = spec::exec_process(&config, &command, false)
-        .ok_or_else(|| OperationError::invalid("container_id", "its bundle has no process"))?;
+    let (shim, process) = command_process(service, container, &command, false).await?;
     let (stdio, streams) = pipes().map_err(|source| OperationError::Internal {
         doing: "making pipes",
         source: Box::new(source),
@@ -89,7 +78,30 @@ pub(crate) async fn exec_sync(
     Ok(reading.response(exited))
 }
 
-fn shim_error(container: &Container, source: ShimError) -> OperationError {
+/// What the shim is to run for a command in a running container, and the shim.
+pub(crate) async fn command_process(
+    service: &Service,
+    container: &Container,
+    command: &[String],
+    terminal: bool,
+) -> Outcome<(Arc<dyn Shim>, Value)> {
+    if container.phase() != ContainerPhase::Running {
+        return Err(OperationError::State {
+            kind: Kind::Container,
+            id: container.id.clone(),
+            state: container.phase().as_str(),
+            wanted: "commands run only in a running one",
+        });
+    }
+    let shim = need_sandbox(service, container)?.need_shim()?;
+    let dir = service.config.bundle_dir(&container.id);
+    let config = service.blocking("read a bundle", move |_| bundle::read(&dir)).await??;
+    let process = spec::exec_process(&config, command, terminal)
+        .ok_or_else(|| OperationError::invalid("container_id", "its bundle has no process"))?;
+    Ok((shim, process))
+}
+
+pub(crate) fn shim_error(container: &Container, source: ShimError) -> OperationError {
     OperationError::Shim {
         doing: "a command in",
         kind: Kind::Container,

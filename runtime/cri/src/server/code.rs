@@ -30,6 +30,9 @@ fn code(error: &OperationError) -> Code {
         OperationError::Image { source, .. } => image(source),
         OperationError::Shim { source, .. } => shim(source),
         OperationError::Timeout { .. } => Code::DeadlineExceeded,
+        OperationError::TooManyStreams { .. } | OperationError::TooSlow { .. } => {
+            Code::ResourceExhausted
+        }
         OperationError::ShuttingDown => Code::Unavailable,
         OperationError::Network { .. }
         | OperationError::Store { .. }

@@ -17,6 +17,7 @@ use crate::error::{OperationError, Outcome};
 use crate::sandbox;
 use crate::service::Service;
 use crate::stats;
+use crate::streaming;
 
 /// What a call answers.
 pub(super) type Answer<T> = Result<Response<T>, Status>;
@@ -348,19 +349,22 @@ impl RuntimeService for Runtime {
         Ok(Response::new(Box::pin(until_ended)))
     }
 
-    async fn exec(&self, _request: Request<ExecRequest>) -> Answer<ExecResponse> {
-        Err(not_there_yet("Exec (streaming; ExecSync is there)"))
+    async fn exec(&self, request: Request<ExecRequest>) -> Answer<ExecResponse> {
+        let url = streaming::exec_url(&self.service, request.into_inner())?;
+        Ok(Response::new(ExecResponse { url }))
     }
 
-    async fn attach(&self, _request: Request<AttachRequest>) -> Answer<AttachResponse> {
-        Err(not_there_yet("Attach (streaming)"))
+    async fn attach(&self, request: Request<AttachRequest>) -> Answer<AttachResponse> {
+        let url = streaming::attach_url(&self.service, request.into_inner())?;
+        Ok(Response::new(AttachResponse { url }))
     }
 
     async fn port_forward(
         &self,
-        _request: Request<PortForwardRequest>,
+        request: Request<PortForwardRequest>,
     ) -> Answer<PortForwardResponse> {
-        Err(not_there_yet("PortForward (streaming)"))
+        let url = streaming::port_forward_url(&self.service, request.into_inner())?;
+        Ok(Response::new(PortForwardResponse { url }))
     }
 
     async fn checkpoint_container(

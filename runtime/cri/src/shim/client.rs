@@ -1,6 +1,6 @@
 //! A conversation with a shim over its socket.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -9,11 +9,12 @@ use std::time::Duration;
 use corten_runtime_shim::protocol::{
     self, Answer, Decoder, Event, Fault, FaultCode as WireCode, Message, Op, Request,
 };
+use corten_sys_linux::fdpass;
 use corten_task::Tasks;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
-use tokio::io::{AsyncReadExt as _, Interest};
+use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 
@@ -32,7 +33,11 @@ const REQUESTS_MAX: usize = 64;
 const EVENTS_MAX: usize = 1024;
 const READ_BYTES: usize = 16 * 1024;
 
-type Answered = Result<Answer, ShimError>;
+/// Descriptors that came and belong to no answer yet.
+const FDS_HELD_MAX: usize = 16;
+
+/// An answer with the descriptors that came with it.
+type Answered = Result<(Answer, Vec<OwnedFd>), ShimError>;
 
 /// One request on its way.
 #[derive(Debug)]
@@ -58,14 +63,19 @@ pub(super) async fn connect(socket: PathBuf, tasks: &Tasks) -> Result<Connection
     let (requests, incoming) = mpsc::channel(REQUESTS_MAX);
     let (sender, events) = mpsc::channel(EVENTS_MAX);
     tasks.spawn("shim connection", async move {
-        let mut conversation =
-            Conversation { stream, pending: BTreeMap::new(), next_id: 1, events: sender };
+        let mut conversation = Conversation {
+            stream,
+            fds: VecDeque::new(),
+            pending: BTreeMap::new(),
+            next_id: 1,
+            events: sender,
+        };
         if let Err(cause) = conversation.run(incoming).await {
             tracing::debug!(%cause, "a shim's connection ended");
         }
     });
     let client = Client { requests };
-    let answer = client.ask(Op::Hello).await?;
+    let answer = client.ask(Op::Hello).await?.0;
     let Answer::Hello { version, .. } = answer else { return Err(unexpected(&answer)) };
     if version != protocol::VERSION {
         let what = format!("it speaks version {version}, not {}", protocol::VERSION);
@@ -83,6 +93,7 @@ fn unexpected(answer: &Answer) -> ShimError {
 #[derive(Debug)]
 struct Conversation {
     stream: UnixStream,
+    fds: VecDeque<OwnedFd>,
     pending: BTreeMap<u64, oneshot::Sender<Answered>>,
     next_id: u64,
     events: mpsc::Sender<ShimEvent>,
@@ -100,12 +111,16 @@ impl Conversation {
                     Some(request) => self.send(request).await?,
                     None => return Ok(()),
                 },
-                read = self.stream.read(&mut buffer) => {
-                    let count = read?;
-                    if count == 0 {
+                received = receive(&self.stream, &mut buffer) => {
+                    let received = received?;
+                    if received.bytes == 0 {
                         return Ok(());
                     }
-                    decoder.push(&buffer[..count]);
+                    self.fds.extend(received.fds);
+                    if self.fds.len() > FDS_HELD_MAX {
+                        return Err(io::Error::other("descriptors that belong to no answer"));
+                    }
+                    decoder.push(&buffer[..received.bytes]);
                     while let Some(frame) = decoder.next_frame().map_err(io::Error::other)? {
                         let message = protocol::decode(frame).map_err(io::Error::other)?;
                         self.take_in(message)?;
@@ -118,9 +133,15 @@ impl Conversation {
     fn take_in(&mut self, message: Message) -> io::Result<()> {
         let event = match message {
             Message::Reply(reply) => {
-                if let Some(answer) = self.pending.remove(&reply.id) {
+                let count = reply.result.as_ref().map_or(0, fds_of);
+                if count > self.fds.len() {
+                    return Err(io::Error::other("an answer without its descriptors"));
+                }
+                let fds: Vec<OwnedFd> = self.fds.drain(..count).collect();
+                if let Some(sender) = self.pending.remove(&reply.id) {
+                    let answer = reply.result.map(|answer| (answer, fds));
                     // The one who asked may have given up.
-                    drop(answer.send(reply.result.map_err(ShimError::from)));
+                    drop(sender.send(answer.map_err(ShimError::from)));
                 }
                 return Ok(());
             }
@@ -168,6 +189,24 @@ impl Conversation {
     }
 }
 
+async fn receive(stream: &UnixStream, buffer: &mut [u8]) -> io::Result<fdpass::Received> {
+    let read = || fdpass::receive(stream, buffer).map_err(|error| error.errno.into());
+    stream.async_io(Interest::READABLE, read).await
+}
+
+/// How many descriptors come with an answer.
+fn fds_of(answer: &Answer) -> usize {
+    match answer {
+        Answer::Created { fds, .. } | Answer::Stdin { fds } => usize::from(*fds),
+        Answer::Hello { .. }
+        | Answer::Started { .. }
+        | Answer::Exited(_)
+        | Answer::Detached { .. }
+        | Answer::State { .. }
+        | Answer::Done => 0,
+    }
+}
+
 fn send_with(stream: &UnixStream, bytes: &[u8], fds: &[OwnedFd]) -> io::Result<usize> {
     let borrowed: Vec<_> = fds.iter().map(|fd| fd.as_fd()).collect();
     let mut space = [std::mem::MaybeUninit::uninit();
@@ -201,7 +240,7 @@ impl Client {
     }
 
     async fn done(&self, op: Op) -> Result<(), ShimError> {
-        let answer = self.ask(op).await?;
+        let (answer, _) = self.ask(op).await?;
         if answer == Answer::Done { Ok(()) } else { Err(unexpected(&answer)) }
     }
 }
@@ -211,7 +250,7 @@ impl Shim for Client {
         let NewContainer { id, bundle, log_path, terminal, stdin, stdin_once } = container;
         let op = Op::Create { container_id: id, bundle, log_path, terminal, stdin, stdin_once };
         async move {
-            let answer = self.ask(op).await?;
+            let (answer, _) = self.ask(op).await?;
             let Answer::Created { pid, .. } = answer else { return Err(unexpected(&answer)) };
             Ok(pid)
         }
@@ -220,7 +259,7 @@ impl Shim for Client {
 
     fn start<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<i64, ShimError>> {
         async move {
-            let answer = self.ask(Op::Start { container_id: id.to_owned() }).await?;
+            let (answer, _) = self.ask(Op::Start { container_id: id.to_owned() }).await?;
             let Answer::Started { at_ns } = answer else { return Err(unexpected(&answer)) };
             Ok(time(at_ns))
         }
@@ -244,11 +283,22 @@ impl Shim for Client {
             timeout_ms,
         };
         async move {
-            let answer = self.ask_within(op, stdio.into(), ANSWER_TIMEOUT).await?;
+            let (answer, _) = self.ask_within(op, stdio.into(), ANSWER_TIMEOUT).await?;
             let Answer::Created { pid, .. } = answer else { return Err(unexpected(&answer)) };
             Ok(pid)
         }
         .boxed()
+    }
+
+    fn exec_terminal<'a>(
+        &'a self,
+        id: &'a str,
+        exec_id: &'a str,
+        process: serde_json::Value,
+    ) -> BoxFuture<'a, Result<OwnedFd, ShimError>> {
+        let (container_id, exec_id) = (id.to_owned(), exec_id.to_owned());
+        let op = Op::Exec { container_id, exec_id, process, stdio: 0, timeout_ms: None };
+        async move { only_fd(self.ask(op).await?) }.boxed()
     }
 
     fn wait_exec<'a>(
@@ -258,7 +308,7 @@ impl Shim for Client {
     ) -> BoxFuture<'a, Result<Exited, ShimError>> {
         let op = Op::Wait { container_id: id.to_owned(), exec_id: Some(exec_id.to_owned()) };
         async move {
-            let answer = self.ask_for_ever(op, Vec::new()).await?;
+            let (answer, _) = self.ask_for_ever(op, Vec::new()).await?;
             let Answer::Exited(exited) = answer else { return Err(unexpected(&answer)) };
             Ok(exited.into())
         }
@@ -278,7 +328,7 @@ impl Shim for Client {
 
     fn state(&self) -> BoxFuture<'_, Result<Vec<ContainerReport>, ShimError>> {
         async move {
-            let answer = self.ask(Op::State).await?;
+            let (answer, _) = self.ask(Op::State).await?;
             let Answer::State { containers } = answer else { return Err(unexpected(&answer)) };
             Ok(containers.into_iter().map(report).collect())
         }
@@ -293,14 +343,57 @@ impl Shim for Client {
         self.done(Op::ReopenLog { container_id: id.to_owned() }).boxed()
     }
 
+    fn resize<'a>(
+        &'a self,
+        id: &'a str,
+        exec_id: Option<&'a str>,
+        (width, height): (u16, u16),
+    ) -> BoxFuture<'a, Result<(), ShimError>> {
+        let (container_id, exec_id) = (id.to_owned(), exec_id.map(str::to_owned));
+        self.done(Op::Resize { container_id, exec_id, width, height }).boxed()
+    }
+
+    fn attach<'a>(
+        &'a self,
+        id: &'a str,
+        stdout: Option<OwnedFd>,
+        stderr: Option<OwnedFd>,
+    ) -> BoxFuture<'a, Result<bool, ShimError>> {
+        let op = Op::Attach {
+            container_id: id.to_owned(),
+            stdout: stdout.is_some(),
+            stderr: stderr.is_some(),
+        };
+        let fds = [stdout, stderr].into_iter().flatten().collect();
+        async move {
+            let (answer, _) = self.ask_for_ever(op, fds).await?;
+            let Answer::Detached { cut_off } = answer else { return Err(unexpected(&answer)) };
+            Ok(cut_off)
+        }
+        .boxed()
+    }
+
+    fn open_stdin<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<OwnedFd, ShimError>> {
+        let op = Op::OpenStdin { container_id: id.to_owned() };
+        async move { only_fd(self.ask(op).await?) }.boxed()
+    }
+
+    fn close_stdin<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), ShimError>> {
+        self.done(Op::CloseStdin { container_id: id.to_owned() }).boxed()
+    }
+
     fn shutdown(&self) -> BoxFuture<'_, Result<(), ShimError>> {
         async move {
             let op = Op::Shutdown { force: true };
-            let answer = self.ask_within(op, Vec::new(), SHUTDOWN_TIMEOUT).await?;
+            let (answer, _) = self.ask_within(op, Vec::new(), SHUTDOWN_TIMEOUT).await?;
             if answer == Answer::Done { Ok(()) } else { Err(unexpected(&answer)) }
         }
         .boxed()
     }
+}
+
+fn only_fd((answer, fds): (Answer, Vec<OwnedFd>)) -> Result<OwnedFd, ShimError> {
+    fds.into_iter().next().ok_or_else(|| unexpected(&answer))
 }
 
 fn time(ns: u64) -> i64 {

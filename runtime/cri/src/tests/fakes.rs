@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use corten_api_cri::v1::LinuxContainerResources;
+use corten_runtime_streaming::Urls;
 use corten_task::Tasks;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -46,6 +47,8 @@ pub(super) struct World {
     /// Processes go on after SIGTERM.
     pub(super) stubborn: bool,
     pub(super) signals: Vec<i32>,
+    /// An attached client misses output.
+    pub(super) slow_client: bool,
     pub(super) recorded_exits: BTreeMap<String, Exited>,
 }
 
@@ -134,7 +137,8 @@ impl Machine {
             clock: Arc::new(TickingClock(AtomicI64::new(1_000))),
             ids: Arc::new(self.clone()),
         };
-        Service::new(config, host, parts, store, tasks.clone())
+        let urls = Urls::new(([127, 0, 0, 1], 1).into());
+        Service::new(config, host, parts, store, urls, tasks.clone())
     }
 }
 
@@ -423,6 +427,49 @@ impl Shim for FakeShim {
     }
 
     fn reopen_log<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), ShimError>> {
+        async move { self.with(id, |_| Ok(())) }.boxed()
+    }
+
+    fn exec_terminal<'a>(
+        &'a self,
+        id: &'a str,
+        _exec_id: &'a str,
+        _process: serde_json::Value,
+    ) -> BoxFuture<'a, Result<OwnedFd, ShimError>> {
+        async move { self.with(id, |_| Err(fault(FaultCode::Invalid, "no terminals here"))) }
+            .boxed()
+    }
+
+    fn resize<'a>(
+        &'a self,
+        id: &'a str,
+        _exec_id: Option<&'a str>,
+        _size: (u16, u16),
+    ) -> BoxFuture<'a, Result<(), ShimError>> {
+        async move { self.with(id, |_| Err(fault(FaultCode::State, "has no terminal"))) }.boxed()
+    }
+
+    fn attach<'a>(
+        &'a self,
+        id: &'a str,
+        stdout: Option<OwnedFd>,
+        _stderr: Option<OwnedFd>,
+    ) -> BoxFuture<'a, Result<bool, ShimError>> {
+        async move {
+            self.with(id, |_| Ok(()))?;
+            if let Some(stdout) = stdout {
+                rustix::io::write(&stdout, b"attached").unwrap();
+            }
+            Ok(self.machine.world().slow_client)
+        }
+        .boxed()
+    }
+
+    fn open_stdin<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<OwnedFd, ShimError>> {
+        async move { self.with(id, |_| Err(fault(FaultCode::State, "has no input"))) }.boxed()
+    }
+
+    fn close_stdin<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), ShimError>> {
         async move { self.with(id, |_| Ok(())) }.boxed()
     }
 

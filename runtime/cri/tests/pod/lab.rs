@@ -87,6 +87,7 @@ impl Lab {
                 cache_dir: path("cni-cache"),
                 timeout_seconds: 60,
             },
+            ..Config::default()
         };
         Self { dir, cgroup, config, images, tasks: RefCell::new(Tasks::new()) }
     }

@@ -33,6 +33,11 @@ impl LineCutter {
         Self { stream, held: Vec::new() }
     }
 
+    /// Whose lines these are.
+    pub(crate) fn stream(&self) -> Stream {
+        self.stream
+    }
+
     /// Takes what came; gives each entry that is complete.
     pub(crate) fn push(&mut self, mut bytes: &[u8], sink: &mut Sink<'_>) {
         while !bytes.is_empty() {

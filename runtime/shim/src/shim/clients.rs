@@ -83,6 +83,7 @@ impl Shim {
         let gone = |asker: &Asker| asker.connection != token;
         for container in self.containers.values_mut() {
             container.waiters.retain(gone);
+            container.attached.retain(|client| gone(&client.asker));
             for exec in container.execs.values_mut() {
                 exec.waiters.retain(gone);
             }

@@ -58,18 +58,15 @@ impl Shim {
         if !options.bundle.is_absolute() {
             return Err(invalid("create", "bundle", "is not an absolute path"));
         }
-        if options.terminal && options.stdin {
-            return Err(invalid(
-                "create",
-                "stdin",
-                "a container's terminal takes no input yet: leave stdin out, or terminal",
-            ));
-        }
         let mut container = Container::new(id, now_ns());
         if let Some(path) = &options.log_path {
             container.log = Some(LogFile::open(path)?);
         }
         let stdio = if options.terminal {
+            if options.stdin {
+                let once = options.stdin_once;
+                container.stdin = Some(Stdin { hold: None, path: None, once, ended: false });
+            }
             ChildStdio::Terminal
         } else {
             self.streams(&mut container, options.stdin, options.stdin_once)?
@@ -143,7 +140,7 @@ impl Shim {
             .map_err(|cause| failed("open", cause))?;
         // The container expects to block.
         rustix::fs::fcntl_setfl(&reader, OFlags::RDONLY).map_err(|cause| failed("fcntl", cause))?;
-        Ok((reader, Stdin { hold: Some(hold), path, once }))
+        Ok((reader, Stdin { hold: Some(hold), path: Some(path), once, ended: false }))
     }
 
     pub(super) fn start_container(&mut self, asker: Asker, id: &str) -> Result<(), Fault> {

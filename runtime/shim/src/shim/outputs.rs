@@ -67,6 +67,8 @@ impl Shim {
                 self.journal.note(&format!("log of {container_id}: {cause}; output is lost"));
             }
         }
+        let stream = output.cutter.stream();
+        self.copy_to_attached(container_id, stream, count);
         Read::Some(count)
     }
 
@@ -83,6 +85,7 @@ impl Shim {
             self.journal.note(&format!("log of {container_id}: {cause}; output is lost"));
         }
         self.unwatch(&output.fd, token);
+        self.end_attached(container_id, output.cutter.stream());
     }
 
     /// Ends all streams of a container that is being removed.

@@ -49,6 +49,13 @@ impl Shim {
             Op::Resize { container_id, exec_id, width, height } => {
                 self.resize(&container_id, exec_id.as_deref(), width, height).map(Some)
             }
+            Op::Attach { container_id, stdout, stderr } => {
+                self.attach_client(asker, &container_id, (stdout, stderr), fds).map(|()| None)
+            }
+            Op::OpenStdin { container_id } => self.open_stdin(&container_id).map(|writer| {
+                self.answer_with(asker, Ok(Answer::Stdin { fds: 1 }), vec![writer]);
+                None
+            }),
             Op::CloseStdin { container_id } => self.close_stdin(&container_id).map(Some),
             Op::Subscribe => {
                 if let Some(connection) = self.connections.get_mut(&asker.connection) {
@@ -212,9 +219,10 @@ impl Shim {
             return Err(wrong_state("close stdin", id, "has no standard input"));
         };
         stdin.hold = None;
-        if stdin.once {
+        stdin.ended = true;
+        if let (true, Some(path)) = (stdin.once, &stdin.path) {
             // Nobody can write to it again.
-            std::fs::remove_file(&stdin.path).unwrap_or_default();
+            std::fs::remove_file(path).unwrap_or_default();
         }
         Ok(Answer::Done)
     }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test's setup fails the test")]
 
+mod attach;
 mod bundle;
 mod client;
 mod containers;

@@ -165,7 +165,7 @@ fn fork(count: u32) {
     let mut refused = 0;
     for _ in 0..count {
         let child =
-            Command::new("/proc/self/exe").args(["sleep", "30"]).stdin(Stdio::null()).spawn();
+            Command::new("/proc/self/exe").args(["sleep", "600"]).stdin(Stdio::null()).spawn();
         match child {
             Ok(_) => started += 1,
             Err(_) => refused += 1,
