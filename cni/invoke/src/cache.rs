@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use corten_cni_types::RuntimeArgs;
+use corten_cni_types::{NetworkConfList, RuntimeArgs};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -46,6 +46,32 @@ impl Entry {
             cni_args: args.args.clone(),
             capability_args: args.capability_args.clone().into_iter().collect(),
             result,
+        }
+    }
+}
+
+impl Entry {
+    /// The network as it was configured when ADD was called.
+    pub(crate) fn network(&self) -> Result<NetworkConfList, InvokeError> {
+        let bad = |source| InvokeError::CachedConf {
+            network: self.network_name.clone(),
+            container_id: self.container_id.clone(),
+            source,
+        };
+        let text = STANDARD.decode(&self.config).unwrap_or_default();
+        let list = NetworkConfList::parse(&text).map_err(bad)?;
+        list.require_plugins().map_err(bad)?;
+        Ok(list)
+    }
+
+    /// What ADD was called with.
+    pub(crate) fn args(&self) -> RuntimeArgs {
+        RuntimeArgs {
+            container_id: self.container_id.clone(),
+            ifname: self.if_name.clone(),
+            netns: PathBuf::from(&self.netns),
+            args: self.cni_args.clone(),
+            capability_args: self.capability_args.clone().into_iter().collect(),
         }
     }
 }
@@ -120,8 +146,8 @@ impl Cache {
         }
     }
 
-    /// Every entry of a network. Files that are not entries are passed over with a warning.
-    pub(crate) fn list(&self, network: &str) -> Result<Vec<Entry>, InvokeError> {
+    /// Every entry that `keep` wants. Files that are not entries are passed over with a warning.
+    pub(crate) fn list(&self, keep: impl Fn(&Entry) -> bool) -> Result<Vec<Entry>, InvokeError> {
         let failed = |source| InvokeError::Cache { path: self.dir.clone(), source };
         let files = match std::fs::read_dir(&self.dir) {
             Ok(files) => files,
@@ -141,8 +167,8 @@ impl Cache {
                 Err(error) => return Err(failed(error)),
             };
             match serde_json::from_slice::<Entry>(&text) {
-                Ok(entry) if entry.network_name == network => entries.push(entry),
-                Ok(_of_another_network) => {}
+                Ok(entry) if keep(&entry) => entries.push(entry),
+                Ok(_unwanted) => {}
                 Err(error) => {
                     tracing::warn!(path = %path.display(), %error, "not a cached CNI result");
                 }

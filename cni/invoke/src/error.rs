@@ -33,6 +33,19 @@ pub enum InvokeError {
         #[source]
         source: ConfError,
     },
+    /// The configuration that an attachment was made with, as it is cached, is wrong.
+    #[error(
+        "the cached configuration of network {network:?}, container {container_id}, is damaged"
+    )]
+    CachedConf {
+        /// The network.
+        network: String,
+        /// The container.
+        container_id: String,
+        /// What is wrong.
+        #[source]
+        source: ConfError,
+    },
     /// The configuration asks for something that its version lacks.
     #[error("{command} needs CNI version {needed} or newer, but network {network:?} has {version}")]
     Version {

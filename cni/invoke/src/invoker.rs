@@ -55,6 +55,9 @@ impl Invoker {
     ) -> Result<AddResult, InvokeError> {
         validate(args)?;
         let _shared = self.gc.read().unwrap_or_else(PoisonError::into_inner);
+        // Also when this process is killed on the way it is known afterwards what is to be undone.
+        let list = list_json(network);
+        self.cache.write(&Entry::new(&network.name, &list, args, Value::Null))?;
         let environment = self.environment(args);
         let mut result: Option<AddResult> = None;
         for plugin in &network.plugins {
@@ -66,7 +69,7 @@ impl Invoker {
         }
         let result = result.unwrap_or_default();
         let value = result.to_json(network.cni_version);
-        self.cache.write(&Entry::new(&network.name, &list_json(network), args, value))?;
+        self.cache.write(&Entry::new(&network.name, &list, args, value))?;
         Ok(result)
     }
 
@@ -79,6 +82,65 @@ impl Invoker {
         validate(args)?;
         let _shared = self.gc.read().unwrap_or_else(PoisonError::into_inner);
         self.del_unlocked(network, args)
+    }
+
+    /// Detaches a container from every network that it was attached to by this interface, with the
+    /// configuration that each had then: it may have been changed or replaced meanwhile. Returns
+    /// how many there were.
+    ///
+    /// # Errors
+    /// All failures; what failed can be repeated.
+    pub fn del_cached(&self, args: &RuntimeArgs) -> Result<usize, InvokeError> {
+        validate(args)?;
+        let _shared = self.gc.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.cache.list(|entry| {
+            entry.container_id == args.container_id && entry.if_name == args.ifname
+        })?;
+        let failures = entries
+            .iter()
+            .filter_map(|entry| {
+                let network = entry.network();
+                network.and_then(|network| self.del_unlocked(&network, args)).err()
+            })
+            .collect();
+        InvokeError::collect(failures)?;
+        Ok(entries.len())
+    }
+
+    /// DEL for every cached attachment that is not in `valid`, whatever its network, with the
+    /// configuration that it was made with. What networks left behind that are configured no more
+    /// goes this way.
+    ///
+    /// # Errors
+    /// All failures; every attachment is tried.
+    pub fn del_stale(&self, valid: &[Attachment]) -> Result<(), InvokeError> {
+        let _exclusive = self.gc.write().unwrap_or_else(PoisonError::into_inner);
+        self.del_stale_unlocked(|_network| true, valid)
+    }
+
+    fn del_stale_unlocked(
+        &self,
+        of_network: impl Fn(&str) -> bool,
+        valid: &[Attachment],
+    ) -> Result<(), InvokeError> {
+        let stale = self.cache.list(|entry| {
+            let is_entry = |valid: &Attachment| {
+                valid.container_id == entry.container_id && valid.ifname == entry.if_name
+            };
+            of_network(&entry.network_name) && !valid.iter().any(is_entry)
+        })?;
+        let failures = stale
+            .iter()
+            .filter_map(|entry| {
+                let mut args = entry.args();
+                if !args.netns.exists() {
+                    // The namespace went away; what is outside of it did not.
+                    args.netns = PathBuf::new();
+                }
+                entry.network().and_then(|network| self.del_unlocked(&network, &args)).err()
+            })
+            .collect();
+        InvokeError::collect(failures)
     }
 
     fn del_unlocked(
@@ -115,7 +177,7 @@ impl Invoker {
         }
         let _shared = self.gc.read().unwrap_or_else(PoisonError::into_inner);
         let cached = self.cache.read(&network.name, &args.container_id, &args.ifname)?;
-        let Some(cached) = cached else {
+        let Some(cached) = cached.filter(|entry| entry.result.is_object()) else {
             return Err(InvokeError::NotAdded {
                 network: network.name.clone(),
                 container_id: args.container_id.clone(),
@@ -159,18 +221,8 @@ impl Invoker {
             return Ok(());
         }
         let _exclusive = self.gc.write().unwrap_or_else(PoisonError::into_inner);
-        let mut failures = Vec::new();
-        for entry in self.cache.list(&network.name)? {
-            let attachment = Attachment { container_id: entry.container_id, ifname: entry.if_name };
-            if !valid.contains(&attachment) {
-                let args = RuntimeArgs {
-                    container_id: attachment.container_id,
-                    ifname: attachment.ifname,
-                    ..RuntimeArgs::default()
-                };
-                failures.extend(self.del_unlocked(network, &args).err());
-            }
-        }
+        let stale = self.del_stale_unlocked(|name| name == network.name, valid);
+        let mut failures: Vec<_> = stale.err().into_iter().collect();
         if network.cni_version.has_gc_and_status() {
             let environment = self.environment(&RuntimeArgs::default());
             for plugin in &network.plugins {

@@ -152,6 +152,48 @@ fn gc_deletes_what_is_cached_and_no_longer_valid() {
 }
 
 #[test]
+fn what_was_attached_is_detached_as_it_was_configured_then() {
+    let fixture = Fixture::new(&["first", "second", "third"]);
+    fixture.invoker.add(&network("1.1.0"), &args()).unwrap();
+    let other = r#"{"cniVersion":"1.1.0","name":"other","plugins":[{"type":"third"}]}"#;
+    let other = NetworkConfList::parse(other.as_bytes()).unwrap();
+    let two = RuntimeArgs { container_id: "c2".into(), ..args() };
+    fixture.invoker.add(&other, &two).unwrap();
+    fixture.log();
+    // Only the names are given, and no configuration.
+    let bare =
+        RuntimeArgs { container_id: "c1".into(), ifname: "eth0".into(), ..RuntimeArgs::default() };
+    assert_eq!(fixture.invoker.del_cached(&bare).unwrap(), 1);
+    let log = fixture.log();
+    assert!(log[0].starts_with("DEL second c1") && log[1].starts_with("DEL first c1"), "{log:?}");
+    assert_eq!(fixture.input("first.DEL")["x"], 1);
+    assert_eq!(fixture.invoker.del_cached(&bare).unwrap(), 0);
+
+    // Of a network that is configured no more; its namespace is gone.
+    let valid = [Attachment { container_id: "c2".into(), ifname: "eth0".into() }];
+    fixture.invoker.del_stale(&valid).unwrap();
+    assert_eq!(fixture.log(), Vec::<String>::new());
+    fixture.invoker.del_stale(&[]).unwrap();
+    assert_eq!(fixture.log(), ["DEL third c2 eth0  K8S_POD_NAME=web;A=b"]);
+}
+
+#[test]
+fn an_add_that_ended_halfway_is_known() {
+    let fixture = Fixture::new(&["first", "second"]);
+    std::fs::write(fixture.path("second.fail"), "killed").unwrap();
+    fixture.invoker.add(&network("1.1.0"), &args()).unwrap_err();
+    let error = fixture.invoker.check(&network("1.1.0"), &args()).unwrap_err();
+    assert!(matches!(error, InvokeError::NotAdded { .. }), "{error}");
+    std::fs::remove_file(fixture.path("second.fail")).unwrap();
+    fixture.log();
+    fixture.invoker.gc(&network("1.1.0"), &[]).unwrap();
+    let log = fixture.log();
+    assert!(log[0].starts_with("DEL second c1") && log[1].starts_with("DEL first c1"), "{log:?}");
+    assert!(fixture.input("first.DEL").get("prevResult").is_none());
+    assert!(!fixture.cached().exists());
+}
+
+#[test]
 fn verbs_that_a_version_lacks_are_not_called() {
     let fixture = Fixture::new(&["first", "second"]);
     fixture.invoker.status(&network("1.0.0")).unwrap();

@@ -1,5 +1,6 @@
 //! `portmap`: leads ports of the host to ports of a container.
 
+mod conditions;
 mod options;
 pub(crate) mod rules;
 

@@ -7,7 +7,9 @@ use corten_cni_types::{Protocol, RuntimeArgs};
 use corten_sys_netlink::route::Links;
 use corten_tests_harness::{NamespaceOptions, in_new_namespaces, is_root, skip_unless};
 
-use crate::lab::{Host, ROOT, ask_tcp, ask_udp, ip, mapping};
+use serde_json::json;
+
+use crate::lab::{Host, ROOT, ask_tcp, ask_udp, bridge, ip, mapping};
 
 #[test]
 fn ports_of_the_host_lead_to_the_container() {
@@ -86,5 +88,37 @@ fn what_listens_on_loopback_is_not_reached_from_containers() {
         });
         let mut buffer = [0; 8];
         assert!(secret.recv_from(&mut buffer).is_err(), "the packet came through");
+    });
+}
+
+#[test]
+fn a_mapping_may_hold_for_some_packets_only() {
+    skip_unless!(is_root(), ROOT);
+    in_new_namespaces(NamespaceOptions::default(), || {
+        let conditional = |dialect: serde_json::Value| {
+            Host::chain("1.1.0", |networks| {
+                let ports = json!({"type": "portmap", "conditionsV4": dialect,
+                    "capabilities": {"portMappings": true}});
+                vec![bridge(&json!({}), "10.42.0.0/24", networks), ports]
+            })
+        };
+        let host = conditional(json!(["ip saddr 10.42.0.0/24", "iifname", "cni0"]));
+        let (one, two) = (host.ported("one"), host.container("two"));
+        host.add(&one);
+        host.add(&two);
+        host.invoker.check(&host.network, &one.args).unwrap();
+        let server = one.serve(80);
+        let gateway = ip("10.42.0.1");
+        assert_eq!(two.run(|| ask_tcp("10.42.0.1:8080")).unwrap(), gateway);
+        // From the host itself, which is no such packet.
+        ask_tcp("10.42.0.1:8080").unwrap_err();
+        one.stop(80, server);
+        host.invoker.del(&host.network, &one.args).unwrap();
+        let error = two.run(|| ask_tcp("10.42.0.1:8080")).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+
+        let wrong = conditional(json!(["-m", "mark"]));
+        let cause = Host::cause(wrong.invoker.status(&wrong.network));
+        assert!(cause.contains("conditionsV4: \"-m\" is not supported"), "{cause}");
     });
 }

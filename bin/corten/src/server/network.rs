@@ -12,7 +12,6 @@ use super::paths::Paths;
 
 /// The bridge that the pods of a node are on.
 pub(crate) const BRIDGE: &str = "cni0";
-const PLUGINS: [&str; 4] = ["bridge", "host-local", "loopback", "portmap"];
 const FILE: &str = "10-corten.conflist";
 
 /// Links the plugins' names to the one binary, in a folder of our own.
@@ -23,7 +22,7 @@ pub(crate) fn link_plugins(paths: &Paths, bin_dir: &Path) -> Result<()> {
     let binary = bin_dir.join("corten-cni");
     std::fs::create_dir_all(&paths.cni_bin)
         .with_context(|| format!("create {}", paths.cni_bin.display()))?;
-    for plugin in PLUGINS {
+    for plugin in corten_cni_plugins::names() {
         let link = paths.cni_bin.join(plugin);
         if std::fs::read_link(&link).is_ok_and(|target| target == binary) {
             continue;

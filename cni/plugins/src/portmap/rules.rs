@@ -18,6 +18,12 @@ use crate::nft::{in_network, interface, is_family, load_address, octets, persist
 /// Marks the rules that every port needs, so that they are made once.
 const FRAME: &str = "frame";
 
+/// The mappings that hold under conditions, a rule for each. Whoever has none pays nothing.
+const CONDITIONAL: &str = "conditional";
+/// The chains that lead there.
+const CONDITIONAL_BASES: [(&str, Hook); 2] =
+    [("conditional-prerouting", Hook::Prerouting), ("conditional-output", Hook::Output)];
+
 /// Before the kernel's own tracking of connections (`NF_IP_PRI_RAW`).
 const PRIORITY_RAW: i32 = -300;
 const PRIORITY_DESTINATION: i32 = -100;
@@ -65,7 +71,7 @@ fn port(port: u16) -> [u8; 4] {
     [high, low, 0, 0]
 }
 
-fn number(protocol: Protocol) -> u8 {
+pub(super) fn number(protocol: Protocol) -> u8 {
     match protocol {
         Protocol::Tcp => 6,
         Protocol::Udp => 17,
@@ -120,6 +126,13 @@ fn try_add(
         add_frame(&mut batch);
     }
     for forward in forwards {
+        let conditions = options.conditions(forward.container.is_ipv4());
+        if !conditions.is_empty() {
+            let rule = [conditions, &translate(forward)].concat();
+            ensure_conditional(tables, &mut batch)?;
+            batch.add_rule(&table(), CONDITIONAL, &rule, Some(owner));
+            continue;
+        }
         let element = forward.element().with_comment(owner);
         batch.create_elements(&table(), forward.map(), &[element]);
     }
@@ -132,6 +145,45 @@ fn try_add(
         }
     }
     tables.commit(&batch)
+}
+
+/// Makes the chains of mappings with conditions, if they are not there.
+fn ensure_conditional(tables: &mut Tables, batch: &mut Batch) -> Result<(), NetlinkError> {
+    let generation = tables.generation()?;
+    batch.add_chain(&table(), CONDITIONAL, None);
+    for (chain, hook) in CONDITIONAL_BASES {
+        if !tables.rules(&table(), chain)?.is_empty() {
+            continue;
+        }
+        batch.expect_generation(generation);
+        let base = BaseChain { kind: ChainType::Nat, hook, priority: PRIORITY_DESTINATION };
+        batch.add_chain(&table(), chain, Some(base));
+        batch.flush_chain(&table(), chain);
+        batch.add_rule(&table(), chain, &to_this_host(CONDITIONAL), Some(FRAME));
+    }
+    Ok(())
+}
+
+/// One mapping as a rule of its own.
+fn translate(forward: &Forward) -> Vec<Expression> {
+    let ipv4 = forward.container.is_ipv4();
+    let mut rule = is_family(ipv4).to_vec();
+    if let Some(address) = forward.host_ip {
+        rule.extend(in_network(IpNet::host(address), true, Operator::Equal));
+    }
+    let compare =
+        |value| Expression::Compare { from: Register(0), operator: Operator::Equal, value };
+    let (address, port) = (Register(8), Register(12));
+    rule.extend([
+        Expression::Meta { key: MetaKey::TransportProtocol, to: Register(0) },
+        compare(vec![number(forward.protocol)]),
+        Expression::Payload { base: Base::Transport, offset: 2, length: 2, to: Register(0) },
+        compare(forward.host_port.to_be_bytes().to_vec()),
+        Expression::Immediate { to: address, value: octets(forward.container.address()) },
+        Expression::Immediate { to: port, value: forward.container_port.to_be_bytes().to_vec() },
+        Expression::Nat { kind: NatType::Destination, ipv6: !ipv4, address, port: Some(port) },
+    ]);
+    rule
 }
 
 fn add_frame(batch: &mut Batch) {
@@ -160,19 +212,23 @@ fn add_frame(batch: &mut Batch) {
     batch.add_chain(table, "loopback", nat(Hook::Postrouting, PRIORITY_SOURCE));
     batch.flush_chain(table, "loopback");
     batch.add_rule(table, "loopback", &from_loopback(), Some(FRAME));
-    let local = AddressType::Local.number().to_ne_bytes().to_vec();
-    let to_this_host = [
-        Expression::Fib { source: FibSource::Destination, to: Register(0) },
-        Expression::Compare { from: Register(0), operator: Operator::Equal, value: local },
-        Expression::Verdict(Verdict::Jump("hostports".to_owned())),
-    ];
-    batch.add_rule(table, "prerouting", &to_this_host, Some(FRAME));
-    batch.add_rule(table, "output", &to_this_host, Some(FRAME));
+    batch.add_rule(table, "prerouting", &to_this_host("hostports"), Some(FRAME));
+    batch.add_rule(table, "output", &to_this_host("hostports"), Some(FRAME));
     for ipv4 in [true, false] {
         let [any, one] = maps(ipv4);
         batch.add_rule(table, "hostports", &by_key(ipv4, true, one), Some(FRAME));
         batch.add_rule(table, "hostports", &by_key(ipv4, false, any), Some(FRAME));
     }
+}
+
+/// `fib daddr type local jump CHAIN`
+fn to_this_host(chain: &str) -> [Expression; 3] {
+    let local = AddressType::Local.number().to_ne_bytes().to_vec();
+    [
+        Expression::Fib { source: FibSource::Destination, to: Register(0) },
+        Expression::Compare { from: Register(0), operator: Operator::Equal, value: local },
+        Expression::Verdict(Verdict::Jump(chain.to_owned())),
+    ]
 }
 
 /// Looks the packet's destination up in a map and translates it.
@@ -252,7 +308,7 @@ fn masquerade(container: IpNet, all: bool) -> Vec<Expression> {
 
 /// Removes the mappings of the owners that `gone` tells.
 pub(super) fn remove(gone: impl Fn(&str) -> bool) -> Result<(), CniError> {
-    nft::remove("cannot remove port mappings", &table(), &["masquerade"], gone)
+    nft::remove("cannot remove port mappings", &table(), &["masquerade", CONDITIONAL], gone)
 }
 
 /// How many mappings an owner has.
@@ -264,6 +320,8 @@ pub(super) fn count(owner: &str) -> Result<usize, CniError> {
             let elements = tables.elements(&table(), &map)?;
             count += elements.iter().filter(|it| it.comment.as_deref() == Some(owner)).count();
         }
+        let rules = tables.rules(&table(), CONDITIONAL)?;
+        count += rules.iter().filter(|it| it.comment.as_deref() == Some(owner)).count();
         Ok(())
     })?;
     Ok(count)

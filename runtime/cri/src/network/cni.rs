@@ -87,22 +87,27 @@ impl Network for CniNetwork {
     }
 
     fn remove(&self, attachment: &Attachment) -> Result<(), NetworkError> {
-        let list = load_conf_dir(&self.conf_dir).map_err(failed("CNI configuration"))?;
         let mut args = arguments(attachment);
         if !attachment.namespace.exists() {
             // As the specification has it: the namespace went away, what is outside of it did not.
             args.netns = PathBuf::new();
         }
+        // The network that it was attached to, which may not be the one that is configured now.
+        if self.invoker.del_cached(&args).map_err(failed("CNI DEL"))? > 0 {
+            return Ok(());
+        }
+        let list = load_conf_dir(&self.conf_dir).map_err(failed("CNI configuration"))?;
         self.invoker.del(&list, &args).map_err(failed("CNI DEL"))
     }
 
     fn collect(&self, sandboxes: &BTreeSet<String>) -> Result<(), NetworkError> {
-        let list = load_conf_dir(&self.conf_dir).map_err(failed("CNI configuration"))?;
         let valid: Vec<_> = sandboxes
             .iter()
             .map(|id| CniAttachment { container_id: id.clone(), ifname: INTERFACE.to_owned() })
             .collect();
-        self.invoker.gc(&list, &valid).map_err(failed("CNI GC"))
+        let stale = self.invoker.del_stale(&valid).map_err(failed("CNI DEL of what is left"));
+        let list = load_conf_dir(&self.conf_dir).map_err(failed("CNI configuration"));
+        list.and_then(|list| self.invoker.gc(&list, &valid).map_err(failed("CNI GC"))).and(stale)
     }
 
     fn ready(&self) -> Result<(), NetworkError> {
