@@ -162,7 +162,11 @@ impl Rules {
         let mut highest = None;
         for named in &self.named {
             let direct = named.numbers.get(abi.column);
-            highest = highest.max(direct);
+            let carrier = named
+                .carried
+                .and_then(|(carrier, test)| Some((Numbers::of(carrier)?.get(abi.column)?, test)));
+            // Who knows a call knows what carries it.
+            highest = highest.max(direct).max(carrier.map(|(number, _)| number));
             let Some(returns) = named.returns else { continue };
             if let Some(number) = direct {
                 let call = calls.entry(number).or_default();
@@ -172,9 +176,7 @@ impl Rules {
                 let rules = named.alternatives.iter().cloned();
                 call.rules.extend(rules.map(|tests| Rule { tests, returns }));
             }
-            if let Some((carrier, test)) = named.carried
-                && let Some(number) = Numbers::of(carrier).and_then(|all| all.get(abi.column))
-            {
+            if let Some((number, test)) = carrier {
                 let rule = Rule { tests: vec![test], returns };
                 let rules = &mut calls.entry(number).or_default().rules;
                 if !rules.contains(&rule) {

@@ -1,6 +1,6 @@
 // Written by `cargo xtask gen` from linux-raw-sys 0.12.1. Do not edit.
 
-use super::{Row, NONE};
+use super::{NONE, Row};
 
 pub(crate) const X86_64: usize = 0;
 pub(crate) const X86: usize = 1;

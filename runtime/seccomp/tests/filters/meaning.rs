@@ -91,7 +91,17 @@ pub(crate) fn verdict(profile: &LinuxSeccomp, native: Arch, data: &Data) -> u32 
     });
     let Some(arch) = arch else { return KILL_THREAD };
     let rules = || profile.syscalls().iter().flatten();
-    let highest = rules().flat_map(|rule| rule.names()).filter_map(|name| number(arch, name)).max();
+    let known = |name: &String| {
+        let carrier = if SOCKET_CALLS.split(' ').any(|call| call == name) {
+            number(arch, "socketcall")
+        } else if name != "-" && IPC_CALLS.split(' ').any(|call| call == name) {
+            number(arch, "ipc")
+        } else {
+            None
+        };
+        number(arch, name).max(carrier)
+    };
+    let highest = rules().flat_map(|rule| rule.names()).filter_map(known).max();
     let passes = matches!(
         profile.default_action(),
         Action::ScmpActAllow | Action::ScmpActLog | Action::ScmpActTrace
