@@ -4,10 +4,16 @@
 //! allocates, locks, prints or panics; strings and lists were laid out before, and what fails is
 //! told as three numbers and a string that already exists.
 
+mod copy_up;
 mod devices;
+mod hooks;
+mod lsm;
 mod process;
 mod report;
 mod rootfs;
+mod sources;
+mod steps;
+mod tuning;
 
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -15,13 +21,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use corten_sys_linux::clone::Namespaces;
 use corten_sys_linux::ns::{self, Kind};
+use corten_sys_linux::procfs;
 use corten_sys_linux::rustix::io::Errno;
-use corten_sys_linux::{mount, procfs};
 use rustix::mount::MountPropagationFlags;
 use rustix::process::DumpableBehavior;
 
-use report::{At as _, Failure, Outcome, Step};
+pub(crate) use hooks::StartHooks;
+use report::{At as _, Failure, HOOKS, Outcome, Step};
 pub(crate) use report::{Message, RECORD_BYTES_MAX, parse};
+pub(crate) use sources::set_bind_attributes;
 
 /// The step of looking for the program, as failures name it.
 pub(crate) const PROGRAM: &str = Step::Program.name();
@@ -57,29 +65,72 @@ pub(crate) struct Common<'a> {
     pub(crate) streams: Streams<'a>,
     pub(crate) keyring: Option<&'a CStr>,
     pub(crate) seccomp: Option<&'a [corten_sys_linux::seccomp::Instruction]>,
+    /// What runs between the gate and the program.
+    pub(crate) start_hooks: Option<StartHooks<'a>>,
 }
 
-/// A mount whose source the parent has opened.
+/// What the parent could do for a mount.
 #[derive(Debug)]
 pub(crate) enum Source {
     /// A new file system; the child makes it in its own namespaces.
     Fresh,
+    /// The child has to open it: its parent may not, but in its own user namespace the child may.
+    Deferred,
     /// A detached bind mount, and whether it is a directory.
     Tree(OwnedFd, bool),
     /// The container's cgroup in the one hierarchy.
     Unified(OwnedFd),
     /// The container's cgroup in each of several, by the folder it is shown in.
-    Several(Vec<(std::ffi::CString, OwnedFd)>),
+    Several(Vec<Hierarchy>),
+}
+
+/// A cgroup hierarchy, as a container that has several sees it.
+#[derive(Debug)]
+pub(crate) struct Hierarchy {
+    /// Its folder.
+    pub(crate) name: std::ffi::CString,
+    /// Links to the folder by each controller's name, where it has several.
+    pub(crate) links: Vec<std::ffi::CString>,
+    /// The container's own cgroup there.
+    pub(crate) tree: OwnedFd,
 }
 
 /// What the parent opened for a new container.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    /// The root file system, detached.
-    pub(crate) root: OwnedFd,
+    /// The root file system, detached; `None` if the child has to open it.
+    pub(crate) root: Option<OwnedFd>,
     /// In the order of the plan's mounts.
     pub(crate) sources: Vec<Source>,
     pub(crate) join: Vec<(Kind, OwnedFd)>,
+    /// Nodes cannot be made here (as in every user namespace but the first): the host's are bound.
+    pub(crate) bind_devices: bool,
+    /// The parent is root of its user namespace.
+    pub(crate) privileged: bool,
+}
+
+/// The container that one more process comes into.
+#[derive(Debug)]
+pub(crate) struct Target<'a> {
+    /// Its first process.
+    pub(crate) container: BorrowedFd<'a>,
+    /// What is entered, all at once. The pid namespace is among them in two steps only: it is for
+    /// children, and otherwise the parent's to enter.
+    pub(crate) namespaces: Namespaces,
+    /// The time namespace of the program, in which a first process that waits is not yet.
+    pub(crate) time: Option<BorrowedFd<'a>>,
+    /// A process of its own enters, and makes the one that stays.
+    pub(crate) in_two_steps: bool,
+}
+
+impl Target<'_> {
+    fn enter<'a>(&self) -> Outcome<'a, ()> {
+        ns::enter_of(self.container, self.namespaces).at(Step::Setns, b"of the container")?;
+        match self.time {
+            Some(time) => ns::enter(time, Kind::Time).at(Step::Setns, b"time"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The first process of a container. Returns only to end with a status.
@@ -90,13 +141,30 @@ pub(crate) fn run_init(common: &Common<'_>, plan: &Plan, prepared: &Prepared) ->
     }
 }
 
-/// A process in a container that runs. Returns only to end with a status.
-pub(crate) fn run_exec(
+/// The process that makes the first one. Returns only to end with a status.
+pub(crate) fn run_steps(
     common: &Common<'_>,
-    container: BorrowedFd<'_>,
-    namespaces: Namespaces,
+    plan: &Plan,
+    prepared: &Prepared,
+    user_first: bool,
 ) -> i32 {
-    match exec(common, container, namespaces) {
+    match steps::init(common, plan, prepared, user_first) {
+        Ok(()) => 0,
+        Err(failure) => failure.tell(common.sync.get()),
+    }
+}
+
+/// The process that makes one more. Returns only to end with a status.
+pub(crate) fn run_exec_steps(common: &Common<'_>, target: &Target<'_>) -> i32 {
+    match steps::exec(common, target) {
+        Ok(()) => 0,
+        Err(failure) => failure.tell(common.sync.get()),
+    }
+}
+
+/// A process in a container that runs. Returns only to end with a status.
+pub(crate) fn run_exec(common: &Common<'_>, target: &Target<'_>) -> i32 {
+    match exec(common, target) {
         Ok(never) => match never {},
         Err(failure) => failure.tell(common.sync.get()),
     }
@@ -113,21 +181,25 @@ fn init<'a>(
     if plan.namespaces.new.contains(Namespaces::CGROUP) {
         ns::unshare(Namespaces::CGROUP).at(Step::Unshare, b"cgroup")?;
     }
-    for (kind, namespace) in &prepared.join {
-        // The pid namespace was the parent's to join: it is for children only.
-        if *kind != Kind::Pid {
-            ns::enter(namespace.as_fd(), *kind).at(Step::Setns, kind.name().as_bytes())?;
+    if !plan.namespaces.in_two_steps() {
+        for (kind, namespace) in &prepared.join {
+            // The pid namespace was the parent's to join: it is for children only.
+            if *kind != Kind::Pid {
+                ns::enter(namespace.as_fd(), *kind).at(Step::Setns, kind.name().as_bytes())?;
+            }
         }
     }
     // Nothing that is mounted from here on shows on the host.
     // By mount(2), because before Linux 6.9 mount_setattr refuses the root of an initramfs.
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change(c"/", private).at(Step::Propagation, b"/")?;
-    mount::attach_at(prepared.root.as_fd(), &plan.rootfs_text)
-        .at(Step::Mount, plan.rootfs_text.to_bytes())?;
-    if plan.namespaces.new.contains(Namespaces::USER) {
+    let tree = rootfs::attach(plan, prepared)?;
+    if plan.namespaces.in_user() {
         // Until here the files on the way were the host's; from here on they are the container's.
         process::become_root()?;
+    }
+    if plan.namespaces.new.contains(Namespaces::TIME) {
+        time(plan)?;
     }
     if let Some(name) = &plan.hostname {
         rustix::system::sethostname(name.to_bytes()).at(Step::Hostname, name.to_bytes())?;
@@ -135,29 +207,41 @@ fn init<'a>(
     if let Some(name) = &plan.domainname {
         rustix::system::setdomainname(name.to_bytes()).at(Step::Domainname, name.to_bytes())?;
     }
-    let root = rootfs::Root::new(prepared.root.as_fd())?;
+    let root = rootfs::Root::new(tree)?;
     rootfs::mounts(&root, plan, prepared)?;
     if plan.set_up_dev {
-        devices::set_up(&root, plan)?;
+        devices::set_up(&root, plan, prepared.bind_devices)?;
     }
     let terminal = match common.streams {
         Streams::Terminal => Some(process::open_terminal(&root, common)?),
         Streams::Inherit | Streams::Fds(_) => None,
     };
     sysctls(plan)?;
+    if plan.hooks.while_created() {
+        // All is mounted, and the root is still the host's: what these hooks look for.
+        // Without privileges the namespaces of a process that is not dumpable cannot be entered. In
+        // a user namespace made for it alone there is nobody else yet who could look into it.
+        let alone = plan.namespaces.new.contains(Namespaces::USER) && !prepared.privileged;
+        if alone {
+            rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)
+                .at(Step::Dumpable, b"")?;
+        }
+        report::say(common.sync.get(), HOOKS).at(Step::Wait, b"hooks")?;
+        wait_for_parent(common.sync.get(), b"hooks")?;
+        rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+            .at(Step::Dumpable, b"")?;
+    }
     rootfs::finish(&root, plan)?;
     rootfs::switch(&root, plan)?;
     process::finish(common, terminal.as_ref())
 }
 
-fn exec<'a>(
-    common: &'a Common<'_>,
-    container: BorrowedFd<'_>,
-    namespaces: Namespaces,
-) -> Outcome<'a, std::convert::Infallible> {
+fn exec<'a>(common: &'a Common<'_>, target: &Target<'_>) -> Outcome<'a, std::convert::Infallible> {
     begin(common.sync.get())?;
-    ns::enter_of(container, namespaces).at(Step::Setns, b"of the container")?;
-    if namespaces.contains(Namespaces::USER) {
+    if !target.in_two_steps {
+        target.enter()?;
+    }
+    if target.namespaces.contains(Namespaces::USER) {
         process::become_root()?;
     }
     let terminal = match common.streams {
@@ -175,15 +259,18 @@ fn exec<'a>(
     process::finish(common, terminal.as_ref())
 }
 
+/// A time namespace: this process stays outside of it, or its offsets could not be set any more,
+/// and comes into it as it executes its program (time_namespaces(7), Linux 6.1).
+fn time(plan: &Plan) -> Outcome<'_, ()> {
+    ns::unshare(Namespaces::TIME).at(Step::Unshare, b"time")?;
+    let Some(offsets) = &plan.namespaces.time_offsets else { return Ok(()) };
+    let proc = procfs::ProcFs::open().at(Step::Proc, b"")?;
+    proc.write(c"self/timens_offsets", offsets.to_bytes()).at(Step::TimeOffsets, offsets.to_bytes())
+}
+
 /// Waits for the parent to have done its part, and leaves its session.
 fn begin<'a>(sync: BorrowedFd<'_>) -> Outcome<'a, ()> {
-    let mut byte = [0_u8; 1];
-    let read = rustix::io::retry_on_intr(|| rustix::io::read(sync, &mut byte))
-        .at(Step::Wait, b"parent")?;
-    if read == 0 {
-        // The parent gave up or died; there is nobody to tell.
-        return Err(Failure::new(Step::Wait, b"parent", Errno::PIPE));
-    }
+    wait_for_parent(sync, b"parent")?;
     // /proc/<this> belongs to the host's root while host handles are open here (CVE-2016-9962,
     // CVE-2019-5736).
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
@@ -192,6 +279,17 @@ fn begin<'a>(sync: BorrowedFd<'_>) -> Outcome<'a, ()> {
     // comes last.
     rustix::process::umask(rustix::fs::Mode::empty());
     rustix::process::setsid().at(Step::Session, b"").map(drop)
+}
+
+fn wait_for_parent<'a>(sync: BorrowedFd<'_>, what: &'static [u8]) -> Outcome<'a, ()> {
+    let mut byte = [0_u8; 1];
+    let read =
+        rustix::io::retry_on_intr(|| rustix::io::read(sync, &mut byte)).at(Step::Wait, what)?;
+    if read == 0 {
+        // The parent gave up or died; there is nobody to tell.
+        return Err(Failure::new(Step::Wait, what, Errno::PIPE));
+    }
+    Ok(())
 }
 
 fn sysctls(plan: &Plan) -> Outcome<'_, ()> {

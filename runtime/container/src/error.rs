@@ -36,6 +36,44 @@ impl PlanError {
     }
 }
 
+/// A hook that did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum HookError {
+    /// It could not be run.
+    #[error("{field}: run {path}")]
+    System {
+        /// Its JSON path.
+        field: String,
+        /// Its program.
+        path: String,
+        /// The call that failed.
+        #[source]
+        source: SysError,
+    },
+    /// It said that it failed.
+    #[error("{field}: {path} ended with {how}{output}")]
+    Failed {
+        /// Its JSON path.
+        field: String,
+        /// Its program.
+        path: String,
+        /// Its status or signal.
+        how: String,
+        /// The beginning of what it wrote, after a colon; or nothing.
+        output: String,
+    },
+    /// It took longer than it may.
+    #[error("{field}: {path} was killed after its timeout of {seconds} s")]
+    Timeout {
+        /// Its JSON path.
+        field: String,
+        /// Its program.
+        path: String,
+        /// The timeout.
+        seconds: u64,
+    },
+}
+
 /// The state folder could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -145,6 +183,18 @@ pub enum CreateError {
     /// A step of the child's failed.
     #[error("container process")]
     Child(#[from] ChildFailure),
+    /// A network device could not be given to the container.
+    #[error("{field}")]
+    NetDevice {
+        /// The field's JSON path.
+        field: String,
+        /// Why.
+        #[source]
+        source: corten_sys_netlink::NetlinkError,
+    },
+    /// A hook failed.
+    #[error("hook")]
+    Hook(#[from] HookError),
     /// The child was killed before it was ready.
     #[error("the container's process ended before it was ready ({how})")]
     Ended {
@@ -184,6 +234,12 @@ pub enum LifecycleError {
     /// A signal to a container without a process.
     #[error("container not running")]
     NotRunning,
+    /// The program could not be executed, or a `startContainer` hook failed.
+    #[error("container process")]
+    Program(#[source] ChildFailure),
+    /// A `poststart` hook failed.
+    #[error("hook")]
+    Hook(#[source] HookError),
     /// A system call failed.
     #[error("{step}")]
     System {

@@ -5,20 +5,23 @@
 //! The child only walks the plan with system calls, and says what failed as step, object and errno.
 //!
 //! Non-goals: images, logs, supervising (the shim's), the command line (`corten-run`'s), and for
-//! now seccomp, LSM labels and hooks, which are refused by name rather than ignored.
+//! now seccomp and LSM labels, which are refused by name rather than ignored.
 //!
 //! Entry types: [`Plan`], [`create`], [`exec`], [`StateDir`], [`kill`], [`delete`]. Privileges:
 //! root, or at least `CAP_SYS_ADMIN` and the capabilities that the container gets.
 
 mod child;
 mod error;
+pub mod features;
+mod hooks;
 mod id;
 mod lifecycle;
 mod parent;
 mod plan;
 mod state;
 
-pub use error::{ChildFailure, CreateError, LifecycleError, PlanError, StateError};
+pub use error::{ChildFailure, CreateError, HookError, LifecycleError, PlanError, StateError};
+pub use hooks::{has_poststart, poststart};
 pub use id::{ContainerId, IdError};
 pub use lifecycle::{delete, kill, start};
 pub use parent::{

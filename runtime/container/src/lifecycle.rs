@@ -8,7 +8,7 @@ use corten_sys_linux::{SysError, signal};
 use rustix::fs::{Mode, OFlags};
 
 use crate::state::{FIFO_FILE, State};
-use crate::{ContainerId, LifecycleError, StateDir, StateError, Status};
+use crate::{ContainerId, LifecycleError, StateDir, StateError, Status, hooks};
 
 const SIGKILL: i32 = 9;
 /// How long processes may take to end after SIGKILL.
@@ -36,8 +36,9 @@ pub fn start(states: &StateDir, id: &ContainerId) -> Result<(), LifecycleError> 
         Err(errno) => return Err(system(SysError::of("open", describe)(errno))),
     };
     rustix::io::write(&fifo, &[0]).map_err(SysError::of("write", describe)).map_err(system)?;
+    let executed = hooks::after_release(states, &state, &path, &fifo);
     states.mark_started(id)?;
-    Ok(())
+    executed
 }
 
 /// Sends a signal to a container's first process, or to `all` of its processes.
@@ -111,11 +112,14 @@ pub fn delete(states: &StateDir, id: &ContainerId, force: bool) -> Result<(), Li
             return Err(LifecycleError::Status { action: "delete", id: id.to_string(), status });
         }
     }
+    let poststop = hooks::Poststop::of_state(states, &state);
     let ended = end(&state);
     let removed = remove_cgroup(&state);
     // While processes or the cgroup are left the state stays, so that delete can be tried again.
     ended.and(removed)?;
-    Ok(states.remove(id)?)
+    states.remove(id)?;
+    poststop.run();
+    Ok(())
 }
 
 fn end(state: &State) -> Result<(), LifecycleError> {
@@ -147,6 +151,10 @@ fn remove_cgroup(state: &State) -> Result<(), LifecycleError> {
 }
 
 fn open_cgroup(state: &State) -> Result<Option<Cgroup>, LifecycleError> {
+    if state.cgroup_path.is_empty() {
+        // One that an unprivileged user has made without.
+        return Ok(None);
+    }
     let error = |source| cgroup_error(state, source);
     let path = CgroupPath::new(&state.cgroup_path).map_err(error)?;
     let hierarchies = Hierarchies::probe().map_err(error)?;

@@ -4,7 +4,12 @@ mod cgroup;
 mod device_filter;
 mod exec;
 mod home;
+mod idmap;
+mod ids;
+mod lsm;
+mod net_devices;
 mod prepare;
+mod rights;
 mod sync;
 mod undo;
 
@@ -21,10 +26,11 @@ use rustix::process::Pid;
 pub use exec::{ExecOptions, exec};
 pub use sync::{parse_failure, release};
 
-use crate::child::{self, Common, Gate, Streams};
+use crate::child::{self, Common, Gate, Prepared, StartHooks, Streams};
 use crate::plan::{Plan, Process};
 use crate::state::{FIFO_FILE, STATE_VERSION, State, now_rfc3339, process_stat};
-use crate::{CreateError, StateDir};
+use crate::{CreateError, StateDir, hooks};
+use rights::Rights;
 use undo::Undo;
 
 /// Where a terminal's master goes.
@@ -101,17 +107,28 @@ pub fn create(
     gate: StartGate,
 ) -> Result<Created, CreateError> {
     check_terminal(&plan.process, &stdio)?;
+    lsm::check(&plan)?;
+    lsm::simplify(&mut plan.process);
     states.reserve(&plan.id)?;
     let mut undo = Undo::new(states, &plan.id);
     let mut warnings = Vec::new();
     if plan.process.needs_home {
         home::from_rootfs(&mut plan);
     }
-    limit_capabilities(&mut plan.process, plan.namespaces.new, &mut warnings);
-    let group = cgroup::make(&plan, &mut warnings)?;
-    undo.cgroup(&group);
-    let prepared = prepare::open(&plan, &group)?;
+    let rights = Rights::of_this_process();
+    let no_groups = ids::will_deny_groups(&plan, rights);
+    ids::check_groups(&mut plan.process, no_groups)?;
+    limit_capabilities(&mut plan.process, plan.namespaces.in_user(), &mut warnings);
+    let group = cgroup::make(&plan, rights, &mut warnings)?;
+    if let Some(group) = &group {
+        undo.cgroup(group);
+    }
+    let prepared = prepare::open(&plan, group.as_ref(), rights)?;
     let gate = open_gate(states, &plan, gate)?;
+    let start_state = match plan.hooks.start_container.is_empty() {
+        true => None,
+        false => Some(hooks::sealed_file().map_err(hook_state)?),
+    };
     let sync = sync::Pair::new()?;
     let (streams, console) = split(stdio);
     let common = Common {
@@ -124,39 +141,76 @@ pub fn create(
         streams: streams.borrow(),
         keyring: plan.keyring.as_deref(),
         seccomp: plan.seccomp.as_deref(),
+        start_hooks: start_state
+            .as_ref()
+            .map(|state| StartHooks { hooks: &plan.hooks.start_container, state: state.as_fd() }),
     };
-    let place = cgroup::Placement::new(&group).map_err(|source| cgroup_error(&plan, source))?;
-    let cloned = {
-        let _in_pid_namespace = prepared
-            .join
-            .iter()
-            .find(|(kind, _)| *kind == Kind::Pid)
-            .map(|(_, namespace)| ChildrenIn::new(namespace.as_fd()))
-            .transpose()?;
-        let args = CloneArgs {
-            // The cgroup namespace is the child's to make, once it is in its cgroup.
-            namespaces: plan.namespaces.new.without(Namespaces::CGROUP),
-            callers_parent: parenthood == Parenthood::CallersParent,
-            into_cgroup: place.unified(),
-        };
-        clone3(&args, || child::run_init(&common, &plan, &prepared))
-            .map_err(|source| CreateError::Parent { step: "make the process", source })?
-    };
+    let place = cgroup::Placement::new(group.as_ref()).map_err(|e| cgroup_error(&plan, e))?;
+    let mut cloned = make_process(&common, &plan, &prepared, &place, parenthood, rights)?;
     undo.process(&cloned, parenthood);
-    let Cloned { pid, pidfd } = cloned;
-    place.join(pid).map_err(|source| cgroup_error(&plan, source))?;
-    prepare::map_ids(&plan, pid)?;
-    prepare::oom_score(&plan.process, pid, &mut warnings)?;
+    place.join(cloned.pid).map_err(|source| cgroup_error(&plan, source))?;
     let parent = sync.into_parent();
+    if plan.namespaces.in_two_steps() {
+        sync::go(&parent)?;
+        cloned = sync::second(&parent, cloned, parenthood)?;
+        undo.process(&cloned, parenthood);
+    }
+    let Cloned { pid, pidfd } = cloned;
+    ids::map(&plan, pid, rights)?;
+    net_devices::give(&plan, &prepared, pid)?;
+    prepare::oom_score(&plan.process, pid, &mut warnings)?;
+    if let Some(file) = &start_state {
+        hooks::tell_start(&plan, pid, file)?;
+    }
     sync::go(&parent)?;
-    let master = sync::until_ready(&parent, pidfd.as_fd(), parenthood)?;
+    let master = sync::until_ready(&parent, pidfd.as_fd(), parenthood, || {
+        undo.hooks(hooks::Poststop::of_plan(&plan));
+        hooks::while_created(&plan, pid, pidfd.as_fd())
+    })?;
     let master = deliver(master, console)?;
     if matches!(gate, OpenGate::Socket(_)) {
         states.mark_pending(&plan.id)?;
     }
-    states.save(&plan.id, &state_of(&plan, pid)?)?;
+    hooks::keep(states, &plan)?;
+    states.save(&plan.id, &state_of(&plan, pid, group.is_some())?)?;
     undo.keep();
     Ok(Created { pid, pidfd, master, warnings })
+}
+
+/// The child, or the one that makes it.
+fn make_process(
+    common: &Common<'_>,
+    plan: &Plan,
+    prepared: &Prepared,
+    place: &cgroup::Placement<'_>,
+    parenthood: Parenthood,
+    rights: Rights,
+) -> Result<Cloned, CreateError> {
+    let mut args = CloneArgs {
+        namespaces: Namespaces::empty(),
+        callers_parent: parenthood == Parenthood::CallersParent,
+        into_cgroup: place.unified(),
+    };
+    let error = |source| CreateError::Parent { step: "make the process", source };
+    if plan.namespaces.in_two_steps() {
+        let user_first = !rights.privileged;
+        return clone3(&args, || child::run_steps(common, plan, prepared, user_first))
+            .map_err(error);
+    }
+    let _in_pid_namespace = prepared
+        .join
+        .iter()
+        .find(|(kind, _)| *kind == Kind::Pid)
+        .map(|(_, namespace)| ChildrenIn::new(namespace.as_fd()))
+        .transpose()?;
+    // The cgroup namespace is the child's to make, once it is in its cgroup; the time namespace as
+    // well, for it must not be in it yet.
+    args.namespaces = plan.namespaces.new.without(Namespaces::CGROUP).without(Namespaces::TIME);
+    clone3(&args, || child::run_init(common, plan, prepared)).map_err(error)
+}
+
+fn hook_state(source: SysError) -> CreateError {
+    CreateError::Parent { step: "write a hook's state", source }
 }
 
 fn cgroup_error(plan: &Plan, source: corten_runtime_cgroup::Error) -> CreateError {
@@ -175,8 +229,8 @@ fn check_terminal(process: &Process, stdio: &Stdio) -> Result<(), CreateError> {
 
 /// A capability that this process does not have cannot be given; the specification wants that said
 /// and not failed (config.md, "Linux Process").
-fn limit_capabilities(process: &mut Process, new: Namespaces, warnings: &mut Vec<String>) {
-    let own = if new.contains(Namespaces::USER) {
+fn limit_capabilities(process: &mut Process, in_user: bool, warnings: &mut Vec<String>) {
+    let own = if in_user {
         // In a user namespace of its own the child has all there are.
         caps::bounding()
     } else {
@@ -299,7 +353,7 @@ impl Drop for ChildrenIn {
     }
 }
 
-fn state_of(plan: &Plan, pid: Pid) -> Result<State, CreateError> {
+fn state_of(plan: &Plan, pid: Pid, own_cgroup: bool) -> Result<State, CreateError> {
     let (pid_start_time, _) = process_stat(pid).ok_or_else(|| CreateError::Parent {
         step: "read the process's start time",
         source: SysError::of("open", || format!("/proc/{}/stat", pid.as_raw_nonzero()))(
@@ -317,7 +371,13 @@ fn state_of(plan: &Plan, pid: Pid) -> Result<State, CreateError> {
         created: now_rfc3339(),
         owner: rustix::process::geteuid().as_raw(),
         annotations: plan.annotations.clone(),
-        cgroup_path: plan.cgroup.as_str().to_owned(),
+        cgroup_path: if own_cgroup { plan.cgroup.as_str().to_owned() } else { String::new() },
         namespaces: plan.namespaces.own_names(),
+        personality: plan.process.tuning.personality,
+        memory_policy: plan
+            .process
+            .tuning
+            .memory_policy
+            .map(|policy| (policy.mode, policy.nodes.to_vec())),
     })
 }

@@ -1,12 +1,16 @@
 //! From specification to plan: every string laid out, every field either understood or refused.
 
 mod devices;
+mod hooks;
+mod mount_options;
 mod mounts;
 mod namespaces;
+mod net_devices;
 mod process;
 mod resources;
 #[cfg(test)]
 mod tests;
+mod tuning;
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -14,13 +18,19 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use corten_runtime_cgroup::{CgroupPath, Resources};
-use corten_sys_linux::{mount, seccomp};
+use corten_sys_linux::{clone, mount, seccomp};
 use oci_spec::runtime::{Linux, Spec};
 
 pub(crate) use devices::{DEFAULT_DEVICES, DEV_LINKS, Device};
+pub(crate) use hooks::{Hook, Hooks};
+pub(crate) use mount_options::all as mount_options;
 pub(crate) use mounts::{Mount, MountKind};
 pub(crate) use namespaces::{IdMap, Namespaces};
+pub(crate) use net_devices::NetDevice;
 pub(crate) use process::Process;
+pub(crate) use tuning::Tuning;
+
+use process::environment;
 
 use crate::{ContainerId, PlanError};
 
@@ -84,17 +94,29 @@ pub struct Plan {
     /// `/dev` is the container's own, so nodes and links are made in it.
     pub(crate) set_up_dev: bool,
     pub(crate) devices: Vec<Device>,
+    /// SELinux's label for what is mounted new.
+    pub(crate) mount_label: Option<CString>,
+    /// Options of the file system behind masked directories.
+    pub(crate) mask_options: Vec<mount::FsOption>,
     pub(crate) masked_paths: Vec<CString>,
     pub(crate) readonly_paths: Vec<CString>,
     /// Files below `/proc`, and what is written to them.
     pub(crate) sysctls: Vec<(CString, CString)>,
+    pub(crate) net_devices: Vec<NetDevice>,
     pub(crate) cgroup: CgroupPath,
     pub(crate) resources: Resources,
+    /// A cgroup or a limit is asked for, so that going without would be a lie.
+    pub(crate) needs_cgroup: bool,
+    /// The user of the host who is to own the cgroup.
+    pub(crate) cgroup_owner: Option<u32>,
     /// The compiled filter; nothing compiles one yet, and a specification with one is refused.
     pub(crate) seccomp: Option<Vec<seccomp::Instruction>>,
     /// `_ses.<id>`, unless the caller's keyring is kept.
     pub(crate) keyring: Option<CString>,
     pub(crate) process: Process,
+    pub(crate) hooks: Hooks,
+    /// The hooks that run in later calls, as JSON to be kept; none if there are none.
+    pub(crate) later_hooks: Option<Vec<u8>>,
 }
 
 impl Plan {
@@ -121,9 +143,18 @@ impl Plan {
         }
         let rootfs = options.bundle.join(root.path());
         let namespaces = Namespaces::new(linux)?;
-        let mounts = mounts::plan(spec, options.bundle)?;
+        let mount_label = linux.mount_label().as_deref().filter(|label| !label.is_empty());
+        let mount_label =
+            mount_label.map(|label| c_string("linux.mountLabel", label.as_bytes())).transpose()?;
+        let mut mounts = mounts::plan(spec, options.bundle)?;
+        if let Some(label) = &mount_label {
+            mounts.iter_mut().for_each(|mount| mount.label(label));
+        }
         let mut process = Process::new(process, "process")?;
         process.preserve_fds = options.preserve_fds;
+        process.tuning.add_container(linux)?;
+        // These are for what is executed in it later.
+        (process.tuning.cpus_initial, process.tuning.cpus_final) = (None, None);
         let keyring = (!options.no_new_keyring)
             .then(|| c_string("container id", format!("_ses.{id}").as_bytes()))
             .transpose()?;
@@ -140,17 +171,28 @@ impl Plan {
             hostname: name(spec.hostname().as_deref(), "hostname", namespaces.own_uts())?,
             domainname: name(spec.domainname().as_deref(), "domainname", namespaces.own_uts())?,
             set_up_dev: !mounts.iter().any(Mount::replaces_dev),
-            mounts,
             devices: devices::plan(linux)?,
+            mask_options: mount_label
+                .iter()
+                .map(|label| (c"context".to_owned(), Some(label.clone())))
+                .collect(),
+            mount_label,
             masked_paths: paths(linux.masked_paths().as_deref(), "linux.maskedPaths")?,
             readonly_paths: paths(linux.readonly_paths().as_deref(), "linux.readonlyPaths")?,
             sysctls: sysctls(linux, &namespaces)?,
+            net_devices: net_devices::plan(linux, &namespaces)?,
             cgroup: cgroup_path(id, linux)?,
+            needs_cgroup: resources::any(linux)
+                || linux.cgroups_path().as_ref().is_some_and(|path| !path.as_os_str().is_empty()),
+            cgroup_owner: cgroup_owner(&namespaces, &mounts, process.uid.as_raw()),
             resources: resources::plan(linux, options.allow_missing_controllers)?,
             seccomp: None,
+            mounts,
             namespaces,
             keyring,
             process,
+            hooks: Hooks::new(spec.hooks().as_ref())?,
+            later_hooks: hooks::later(spec.hooks().as_ref()),
         })
     }
 }
@@ -162,30 +204,13 @@ fn refuse_unsupported(spec: &Spec) -> Result<(), PlanError> {
     let refuse = |present: bool, field: &str| {
         if present { Err(PlanError::unsupported(field, later)) } else { Ok(()) }
     };
-    if let Some(hooks) = spec.hooks() {
-        let lists = [
-            ("hooks.createRuntime", hooks.create_runtime()),
-            ("hooks.createContainer", hooks.create_container()),
-            ("hooks.startContainer", hooks.start_container()),
-            ("hooks.poststart", hooks.poststart()),
-            ("hooks.poststop", hooks.poststop()),
-        ];
-        for (field, list) in lists {
-            refuse(list.as_ref().is_some_and(|list| !list.is_empty()), field)?;
-        }
-    }
     refuse(spec.solaris().is_some(), "solaris")?;
     refuse(spec.windows().is_some(), "windows")?;
     refuse(spec.vm().is_some(), "vm")?;
     refuse(spec.zos().is_some(), "zos")?;
     let Some(linux) = spec.linux() else { return Ok(()) };
     refuse(linux.seccomp().is_some(), "linux.seccomp")?;
-    refuse(linux.intel_rdt().is_some(), "linux.intelRdt")?;
-    refuse(linux.memory_policy().is_some(), "linux.memoryPolicy")?;
-    refuse(linux.personality().is_some(), "linux.personality")?;
-    refuse(linux.mount_label().as_ref().is_some_and(|l| !l.is_empty()), "linux.mountLabel")?;
-    refuse(linux.time_offsets().as_ref().is_some_and(|t| !t.is_empty()), "linux.timeOffsets")?;
-    refuse(linux.net_devices().as_ref().is_some_and(|n| !n.is_empty()), "linux.netDevices")
+    refuse(linux.intel_rdt().is_some(), "linux.intelRdt")
 }
 
 /// A string of the specification as the kernel takes it.
@@ -303,6 +328,18 @@ fn swap_dots(key: &str) -> String {
             other => other,
         })
         .collect()
+}
+
+/// The container's cgroup is its user's own if it is writable and the root of what is seen there.
+fn cgroup_owner(namespaces: &Namespaces, mounts: &[Mount], uid: u32) -> Option<u32> {
+    let writable = |mount: &Mount| {
+        mount.kind == MountKind::Cgroup && mount.attributes.set & mount::RDONLY == 0
+    };
+    let own = namespaces.new.contains(clone::Namespaces::CGROUP);
+    if !own || !mounts.iter().any(writable) {
+        return None;
+    }
+    namespaces.host_uid(uid)
 }
 
 fn cgroup_path(id: &ContainerId, linux: &Linux) -> Result<CgroupPath, PlanError> {

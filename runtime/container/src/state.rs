@@ -72,6 +72,12 @@ pub struct State {
     pub cgroup_path: String,
     /// Which kinds of namespaces it does not share with the host, by their names in `/proc`.
     pub namespaces: Vec<String>,
+    /// The personality of all its processes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub personality: Option<u32>,
+    /// The memory policy of all its processes: mode, and a bit for each node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_policy: Option<(i32, Vec<u64>)>,
 }
 
 /// The layout that this program writes.
@@ -129,6 +135,11 @@ impl StateDir {
             .create(root)
             .map_err(|source| file_error("make", root, source))?;
         Ok(Self { root: root.to_owned() })
+    }
+
+    /// The folder itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// A container's folder.
@@ -315,6 +326,8 @@ mod tests {
             annotations: BTreeMap::new(),
             cgroup_path: "/c".into(),
             namespaces: vec!["pid".into()],
+            personality: None,
+            memory_policy: None,
         }
     }
 

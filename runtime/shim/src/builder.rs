@@ -129,6 +129,19 @@ pub(crate) fn mark_started(state_dir: &Path, id: &str) -> Result<(), Fault> {
     states.mark_started(&id).map_err(|error| internal("note the start", id.as_str(), &error))
 }
 
+/// Whether a container has hooks to run once its program runs.
+pub(crate) fn has_poststart(state_dir: &Path, id: &str) -> bool {
+    open(state_dir, id)
+        .is_ok_and(|(states, id)| corten_runtime_container::has_poststart(&states, &id))
+}
+
+/// Runs the hooks of a container whose program runs; ends the container if one fails.
+pub(crate) fn poststart(state_dir: &Path, id: &str) -> Result<(), Fault> {
+    let (states, id) = open(state_dir, id)?;
+    corten_runtime_container::poststart(&states, &id)
+        .map_err(|error| lifecycle_fault("poststart", &id, &error))
+}
+
 /// What a container said instead of starting its program.
 pub(crate) fn start_failure(id: &str, record: &[u8]) -> Fault {
     match parse_failure(record) {
@@ -206,6 +219,8 @@ fn create_fault(step: &str, id: &ContainerId, error: &CreateError) -> Fault {
         CreateError::Cgroup { .. }
         | CreateError::Prepare { .. }
         | CreateError::Parent { .. }
+        | CreateError::NetDevice { .. }
+        | CreateError::Hook(_)
         | CreateError::Ended { .. } => FaultCode::Internal,
     };
     Fault::new(code, step, id.as_str(), chain(error))
@@ -216,6 +231,8 @@ fn lifecycle_fault(step: &str, id: &ContainerId, error: &LifecycleError) -> Faul
         LifecycleError::State(error) => state_code(error),
         LifecycleError::Status { .. } | LifecycleError::NotRunning => FaultCode::State,
         LifecycleError::System { .. }
+        | LifecycleError::Program(_)
+        | LifecycleError::Hook(_)
         | LifecycleError::Cgroup { .. }
         | LifecycleError::StillRunning { .. } => FaultCode::Internal,
     };

@@ -28,6 +28,9 @@ impl Namespaces {
     pub const PID: Self = Self(0x2000_0000);
     /// `CLONE_NEWNET`
     pub const NET: Self = Self(0x4000_0000);
+    /// `CLONE_NEWTIME`; for [`crate::ns::unshare`] and children only: who is cloned into a new one
+    /// can no longer set its offsets (`time_namespaces(7)`).
+    pub const TIME: Self = Self(0x80);
 
     /// None.
     #[must_use]
@@ -109,6 +112,20 @@ impl Drop for EndOnDrop {
 /// What the kernel says: `EPERM` without the right to make a namespace, `EBUSY` or `EOPNOTSUPP`
 /// for a cgroup that cannot hold processes.
 pub fn clone3(args: &CloneArgs<'_>, child: impl FnOnce() -> i32) -> Result<Cloned, SysError> {
+    clone3_plain(args, child).map_err(SysError::of("clone3", || {
+        let into = if args.into_cgroup.is_some() { ", into cgroup" } else { "" };
+        format!("namespaces {:#x}{into}", args.namespaces.bits())
+    }))
+}
+
+/// As [`clone3`], for a child that has children itself. Does not allocate.
+///
+/// # Errors
+/// As [`clone3`].
+pub fn clone3_plain(
+    args: &CloneArgs<'_>,
+    child: impl FnOnce() -> i32,
+) -> rustix::io::Result<Cloned> {
     let flag = |condition: bool, bits: libc::c_int| if condition { i64::from(bits) } else { 0 };
     let mut pidfd: libc::c_int = -1;
     // With CLONE_PARENT the kernel insists on no exit signal of its own: the child takes the
@@ -136,18 +153,14 @@ pub fn clone3(args: &CloneArgs<'_>, child: impl FnOnce() -> i32) -> Result<Clone
     // return here safely.
     let made =
         unsafe { libc::syscall(libc::SYS_clone3, &raw const raw, size_of::<libc::clone_args>()) };
-    let pid = check(made).map_err(SysError::of("clone3", || {
-        format!("flags {flags:#x}{}", if args.into_cgroup.is_some() { ", into cgroup" } else { "" })
-    }))?;
+    let pid = check(made)?;
     if pid == 0 {
         let _guard = EndOnDrop;
         exec::exit_now(child());
     }
     // SAFETY: the kernel filled in a fresh descriptor, close-on-exec, that nobody else owns.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    let pid = to_int(pid)
-        .and_then(|raw| Pid::from_raw(raw).ok_or(Errno::SRCH))
-        .map_err(SysError::of("clone3", || "the id it returned"))?;
+    let pid = to_int(pid).and_then(|raw| Pid::from_raw(raw).ok_or(Errno::SRCH))?;
     Ok(Cloned { pid, pidfd })
 }
 

@@ -29,6 +29,13 @@ impl std::fmt::Debug for Image {
     }
 }
 
+impl Clone for Image {
+    fn clone(&self) -> Self {
+        // Pointers of its own: the copy's strings lie elsewhere.
+        Self::new(self.args.clone(), self.env.clone())
+    }
+}
+
 // SAFETY: the pointers point into the heap buffers of the CStrings that the same value owns and
 // never changes; moving the value to another thread moves neither.
 unsafe impl Send for Image {}

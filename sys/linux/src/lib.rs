@@ -39,6 +39,7 @@ pub mod seal;
 pub mod seccomp;
 pub mod signal;
 mod syscall;
+pub mod tuning;
 
 pub use error::SysError;
 pub use rustix;

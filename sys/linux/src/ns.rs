@@ -4,10 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags};
-use rustix::thread::{
-    LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags, move_into_link_name_space,
-    move_into_thread_name_spaces,
-};
+use rustix::thread::{ThreadNameSpaceType, UnshareFlags, move_into_thread_name_spaces};
 
 use crate::clone::Namespaces;
 use crate::{SysError, mount};
@@ -29,12 +26,22 @@ pub enum Kind {
     Pid,
     /// Network.
     Net,
+    /// Clocks: offsets of the monotonic and the boot time.
+    Time,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 7] =
-        [Self::Mount, Self::Cgroup, Self::Uts, Self::Ipc, Self::User, Self::Pid, Self::Net];
+    pub const ALL: [Self; 8] = [
+        Self::Mount,
+        Self::Cgroup,
+        Self::Uts,
+        Self::Ipc,
+        Self::User,
+        Self::Pid,
+        Self::Net,
+        Self::Time,
+    ];
 
     /// Its name under `/proc/<pid>/ns`.
     #[must_use]
@@ -47,6 +54,7 @@ impl Kind {
             Self::User => "user",
             Self::Pid => "pid",
             Self::Net => "net",
+            Self::Time => "time",
         }
     }
 
@@ -61,18 +69,7 @@ impl Kind {
             Self::User => Namespaces::USER,
             Self::Pid => Namespaces::PID,
             Self::Net => Namespaces::NET,
-        }
-    }
-
-    const fn link(self) -> LinkNameSpaceType {
-        match self {
-            // rustix has no name for the mount kind's link; it is entered through `enter_raw`.
-            Self::Mount | Self::Cgroup => LinkNameSpaceType::ControlGroup,
-            Self::Uts => LinkNameSpaceType::HostNameAndNISDomainName,
-            Self::Ipc => LinkNameSpaceType::InterProcessCommunication,
-            Self::User => LinkNameSpaceType::User,
-            Self::Pid => LinkNameSpaceType::ProcessID,
-            Self::Net => LinkNameSpaceType::Network,
+            Self::Time => Namespaces::TIME,
         }
     }
 }
@@ -83,12 +80,7 @@ impl Kind {
 /// # Errors
 /// `EINVAL` when it is of another kind, or is the user namespace one is in.
 pub fn enter(fd: BorrowedFd<'_>, kind: Kind) -> rustix::io::Result<()> {
-    match kind {
-        Kind::Mount => crate::syscall::setns(fd, kind.flag()),
-        Kind::Cgroup | Kind::Uts | Kind::Ipc | Kind::User | Kind::Pid | Kind::Net => {
-            move_into_link_name_space(fd, Some(kind.link()))
-        }
-    }
+    crate::syscall::setns(fd, kind.flag())
 }
 
 /// Moves the calling thread into those namespaces of the process behind `pidfd`. Does not

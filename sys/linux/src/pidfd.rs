@@ -63,6 +63,23 @@ impl Pidfd {
             .map_err(SysError::of("pidfd_open", || pid.as_raw_nonzero().to_string()))
     }
 
+    /// Its id, as this process sees it (`pidfd_open(2)`: in `/proc/self/fdinfo`).
+    ///
+    /// # Errors
+    /// `ESRCH` when it has been reaped, or is out of sight from here.
+    pub fn pid(&self) -> Result<Pid, SysError> {
+        use std::os::fd::AsRawFd as _;
+        let path = format!("/proc/self/fdinfo/{}", self.0.as_raw_fd());
+        std::fs::read_to_string(&path)
+            .ok()
+            .and_then(|text| {
+                text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())
+            })
+            .and_then(|raw: i32| if raw > 0 { Pid::from_raw(raw) } else { None })
+            .ok_or(Errno::SRCH)
+            .map_err(SysError::of("read", || path))
+    }
+
     /// Sends a signal; 0 only asks whether it could be sent.
     ///
     /// # Errors

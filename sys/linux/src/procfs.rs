@@ -25,7 +25,8 @@ impl ProcFs {
     /// A fresh, detached instance. Does not allocate.
     ///
     /// Where the kernel refuses one (no `CAP_SYS_ADMIN` over the pid namespace), a detached copy of
-    /// `/proc` without what is mounted on it.
+    /// `/proc` without what is mounted on it; and where this process may mount nothing at all,
+    /// `/proc` itself, of which only what nothing is mounted on can then be reached.
     ///
     /// # Errors
     /// What `fsopen(2)` and `open_tree(2)` say; `ENODEV` when `/proc` is no procfs.
@@ -39,7 +40,13 @@ impl ProcFs {
             Ok(fd) => Ok(Self(fd)),
             Err(Errno::PERM) => {
                 let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-                let fd = open_tree(CWD, c"/proc", flags)?;
+                let fd = match open_tree(CWD, c"/proc", flags) {
+                    Err(Errno::PERM) => {
+                        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                        rustix::fs::openat(CWD, c"/proc", flags, Mode::empty())?
+                    }
+                    other => other?,
+                };
                 if rustix::fs::fstatfs(&fd)?.f_type != PROC_SUPER_MAGIC {
                     return Err(Errno::NODEV);
                 }

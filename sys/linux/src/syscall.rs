@@ -18,7 +18,7 @@ pub(crate) fn to_int(value: libc::c_long) -> rustix::io::Result<libc::c_int> {
     libc::c_int::try_from(value).or(Err(Errno::OVERFLOW))
 }
 
-/// `setns(2)` for a kind that rustix has no name for.
+/// `setns(2)`; rustix has no name for every kind.
 pub(crate) fn setns(
     fd: std::os::fd::BorrowedFd<'_>,
     kind: crate::clone::Namespaces,

@@ -7,9 +7,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use corten_tests_harness::{NamespaceOptions, TempCgroup, in_new_namespaces};
+use corten_tests_harness::{NamespaceOptions, TempCgroup, in_new_namespaces, mounted_hierarchies};
 use rustix::mount::{MountFlags, mount, mount_bind};
 
+use crate::footprint::Footprint;
 use crate::{bin_dir, demo_image, owns_machine};
 
 /// The node's address: on a bridge that leads nowhere.
@@ -27,6 +28,7 @@ pub struct Cluster {
     log: PathBuf,
     server: Option<Child>,
     cgroup: Option<TempCgroup>,
+    before: Footprint,
     _folder: tempfile::TempDir,
 }
 
@@ -70,12 +72,14 @@ impl Cluster {
         }
         make_network()?;
         let config = folder.path().join("config.yaml");
-        let cgroup_root = cgroup.as_ref().map_or_else(|| "/".to_owned(), TempCgroup::path);
+        let cgroup_root = &cgroup_root(cgroup.as_ref());
         let text =
             format!("nodeName: node-1\nnodeIp: {NODE_IP}\nkubelet:\n  cgroupRoot: {cgroup_root}\n");
         std::fs::write(&config, text)?;
         let log = folder.path().join("server.log");
-        let mut cluster = Self { binaries, config, log, server: None, cgroup, _folder: folder };
+        let before = Footprint::take(&cgroups(cgroup_root)?)?;
+        let mut cluster =
+            Self { binaries, config, log, server: None, cgroup, before, _folder: folder };
         let image = demo_image().context("the demo image is built")?;
         cluster.corten(&["image", "import", &image.to_string_lossy()])?;
         cluster.start_server()?;
@@ -225,9 +229,21 @@ impl Cluster {
             server.kill().unwrap_or_default();
             server.wait()?;
         }
+        let after = Footprint::take(&cgroups(&cgroup_root(self.cgroup.as_ref()))?)?;
         drop(self.cgroup.take());
-        outcome
+        outcome.and_then(|()| self.before.ensure_same(&after))
     }
+}
+
+/// The cgroup below which the cluster's are made.
+fn cgroup_root(own: Option<&TempCgroup>) -> String {
+    own.map_or_else(|| "/".to_owned(), TempCgroup::path)
+}
+
+/// Where it is, in every hierarchy.
+fn cgroups(root: &str) -> Result<Vec<PathBuf>> {
+    let mounted = mounted_hierarchies().context("find the cgroup hierarchies")?;
+    Ok(mounted.iter().map(|mount| mount.join(root.trim_start_matches('/'))).collect())
 }
 
 /// Fresh `/run`, data, settings and logs, below one folder.

@@ -1,12 +1,14 @@
 //! A whole cluster for one test, driven by the clients that users have.
 //!
 //! [`with_cluster`] runs `corten server`, the binary that users get, in namespaces of the test's
-//! own, with its own `/run`, data and cgroup, and takes all of it down again. In a virtual machine
-//! that is the test's own (`CORTEN_E2E_VM`), it runs on the machine itself.
+//! own, with its own `/run`, data and cgroup, and takes all of it down again. A test fails when the
+//! machine is not as it was before it: mounts, links, rules, cgroups, processes, files. In a
+//! virtual machine that is the test's own (`CORTEN_E2E_VM`), it runs on the machine itself.
 //!
 //! Non-goals: what a cheaper test can show. Privileges: root.
 
 mod cluster;
+mod footprint;
 mod http;
 mod kubectl;
 

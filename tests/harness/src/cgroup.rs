@@ -51,7 +51,10 @@ impl Drop for TempCgroup {
 }
 
 /// Where cgroup file systems are mounted, from `/proc/self/mounts` (proc(5)).
-fn mounted_hierarchies() -> std::io::Result<Vec<PathBuf>> {
+///
+/// # Errors
+/// When they cannot be read.
+pub fn mounted_hierarchies() -> std::io::Result<Vec<PathBuf>> {
     let mounts = std::fs::read_to_string("/proc/self/mounts")?;
     Ok(mounts
         .lines()

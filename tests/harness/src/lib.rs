@@ -12,7 +12,7 @@ mod namespaces;
 
 use std::io::Write as _;
 
-pub use cgroup::TempCgroup;
+pub use cgroup::{TempCgroup, mounted_hierarchies};
 pub use namespaces::{NamespaceOptions, in_new_namespaces};
 
 /// The variable that names the file which skips are appended to: `test<TAB>reason`, a line each.

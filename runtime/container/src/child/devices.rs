@@ -3,7 +3,6 @@
 
 use std::os::fd::AsFd as _;
 
-use corten_sys_linux::clone::Namespaces;
 use corten_sys_linux::mount;
 use corten_sys_linux::path::{Leaf, unlink_if_there};
 use corten_sys_linux::rustix::io::Errno;
@@ -13,9 +12,7 @@ use super::report::{At as _, Failure, Outcome, Step};
 use super::rootfs::Root;
 use crate::plan::{DEV_LINKS, Device, Plan};
 
-pub(super) fn set_up<'a>(root: &Root, plan: &'a Plan) -> Outcome<'a, ()> {
-    // A user namespace may not make nodes; there the host's are bound.
-    let bind = plan.namespaces.new.contains(Namespaces::USER);
+pub(super) fn set_up<'a>(root: &Root, plan: &'a Plan, bind: bool) -> Outcome<'a, ()> {
     for device in &plan.devices {
         if bind && device.kind != FileType::Fifo {
             bind_host(root, device)?;

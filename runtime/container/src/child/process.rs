@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::ffi::CStr;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use corten_sys_linux::exec::exit_now;
@@ -10,13 +9,12 @@ use corten_sys_linux::path::{Leaf, cwd_is_inside_root};
 use corten_sys_linux::rustix::io::Errno;
 use corten_sys_linux::{caps, fd, keyring, mount, pty, seccomp, signal};
 use rustix::fs::{Access, FileType, Gid, Mode, Uid};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use rustix::process::DumpableBehavior;
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
-use super::report::{At as _, Failure, Outcome, READY, Step, TERMINAL};
+use super::report::{At as _, Failure, Outcome, READY, Step, TERMINAL, say, say_with};
 use super::rootfs::Root;
-use super::{Common, Gate, Streams};
+use super::{Common, Gate, Streams, hooks, lsm, tuning};
 use crate::plan::Process;
 
 /// Root of the user namespace that this process has just come into.
@@ -49,15 +47,7 @@ pub(super) fn open_terminal_in<'a>(
             rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         rustix::termios::tcsetwinsize(&pty.master, size).at(Step::Terminal, PTMX)?;
     }
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let fds = [pty.master.as_fd()];
-    if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
-        return Err(Failure::new(Step::Terminal, PTMX, Errno::MSGSIZE));
-    }
-    let record = [std::io::IoSlice::new(&[TERMINAL])];
-    sendmsg(common.sync.get(), &record, &mut control, SendFlags::NOSIGNAL)
-        .at(Step::Terminal, PTMX)?;
+    say_with(common.sync.get(), TERMINAL, pty.master.as_fd()).at(Step::Terminal, PTMX)?;
     Ok(pty.peer)
 }
 
@@ -70,8 +60,8 @@ pub(super) fn finish<'a>(
     terminal: Option<&OwnedFd>,
 ) -> Outcome<'a, Infallible> {
     streams(common, terminal)?;
-    let status = match narrow(common).and_then(|gate| prepare(common, gate)) {
-        Ok((gate, program)) => run(common, gate, program),
+    let status = match narrow(common).and_then(|kept| Ok((kept, prepare(common)?))) {
+        Ok((kept, program)) => run(common, kept, program),
         Err(failure) => failure.tell(common.sync.get()),
     };
     exit_now(status)
@@ -79,10 +69,7 @@ pub(super) fn finish<'a>(
 
 /// The process itself: keyring, limits, credentials, directory, program. Tells the parent that it is
 /// ready.
-fn prepare<'a>(
-    common: &'a Common<'_>,
-    gate: BorrowedFd<'static>,
-) -> Outcome<'a, (BorrowedFd<'static>, &'a CStr)> {
+fn prepare<'a>(common: &'a Common<'_>) -> Outcome<'a, &'a CStr> {
     let process = common.process;
     if let Some(name) = common.keyring {
         match keyring::join_session(name) {
@@ -91,6 +78,8 @@ fn prepare<'a>(
             Err(errno) => return Err(Failure::new(Step::Keyring, name.to_bytes(), errno)),
         }
     }
+    lsm::apply(process)?;
+    tuning::apply(&process.tuning)?;
     for (name, resource, limit) in &process.rlimits {
         rustix::process::setrlimit(*resource, *limit).at(Step::Rlimit, name.to_bytes())?;
     }
@@ -101,9 +90,8 @@ fn prepare<'a>(
         return Err(Failure::new(Step::CwdOutside, cwd, Errno::PERM));
     }
     let program = find_program(process)?;
-    rustix::net::send(common.sync.get(), &[READY], SendFlags::NOSIGNAL)
-        .at(Step::Wait, b"parent")?;
-    Ok((gate, program))
+    say(common.sync.get(), READY).at(Step::Wait, b"parent")?;
+    Ok(program)
 }
 
 /// The descriptors 0, 1 and 2, belonging to the container's user: else it could not open
@@ -155,7 +143,9 @@ fn credentials(process: &Process) -> Outcome<'_, ()> {
     caps::limit_bounding(process.caps.bounding).at(Step::Bounding, b"bounding")?;
     rustix::process::umask(process.umask.unwrap_or(Mode::WGRP | Mode::WOTH));
     rustix::thread::set_keep_capabilities(true).at(Step::Capabilities, b"keep")?;
-    set_thread_groups(&process.groups).at(Step::Groups, b"")?;
+    if process.may_set_groups {
+        set_thread_groups(&process.groups).at(Step::Groups, b"")?;
+    }
     set_thread_res_gid(process.gid, process.gid, process.gid).at(Step::User, b"gid")?;
     set_thread_res_uid(process.uid, process.uid, process.uid).at(Step::User, b"uid")?;
     rustix::thread::set_keep_capabilities(false).at(Step::Capabilities, b"keep")?;
@@ -188,56 +178,75 @@ fn find_program(process: &Process) -> Outcome<'_, &CStr> {
     Err(Failure::new(Step::Program, name, worst))
 }
 
-/// Closes every descriptor but the streams, those that the caller preserves, the gate and the
-/// socket to the parent; returns the gate, or the socket where there is none.
+/// What stays open until the program is executed, by its final number.
+#[derive(Clone, Copy)]
+struct Kept {
+    /// The gate, or the socket to the parent where there is none.
+    gate: BorrowedFd<'static>,
+    /// The state that `startContainer` hooks read; without them, the gate again.
+    state: BorrowedFd<'static>,
+}
+
+/// Closes every descriptor but the streams, those that the caller preserves, the gate, the state of
+/// hooks and the socket to the parent, which comes last.
 ///
 /// Now, and not only at exec: a working directory may be asked for by a descriptor's number
 /// (CVE-2024-21626), and nobody shall wait for the end of a pipe that a process at its gate happens
 /// to hold.
-fn narrow<'a>(common: &Common<'_>) -> Outcome<'a, BorrowedFd<'static>> {
-    let number = |offset: u32| {
-        let number = 3_u32.checked_add(common.process.preserve_fds)?.checked_add(offset)?;
-        i32::try_from(number).ok()
-    };
-    let (Some(first), Some(second), Some(rest)) = (number(0), number(1), number(2)) else {
-        return Err(Failure::new(Step::CloseFds, b"", Errno::MFILE));
-    };
+fn narrow<'a>(common: &Common<'_>) -> Outcome<'a, Kept> {
     let sync = common.sync.get();
     let gate = match common.gate {
         Gate::Open => sync,
         Gate::Fifo(fd) | Gate::Socket(fd) => fd,
     };
-    // Out of the way first: each may sit where the other shall go.
+    let state = common.start_hooks.map_or(gate, |hooks| hooks.state);
+    let sources = [gate, state, sync];
+    let first = 3_u32.checked_add(common.process.preserve_fds);
+    let numbers = first.and_then(|first| {
+        let mut numbers = [0_i32; 4];
+        for (number, offset) in numbers.iter_mut().zip(0..) {
+            *number = i32::try_from(first.checked_add(offset)?).ok()?;
+        }
+        Some(numbers)
+    });
+    let Some([gate_at, state_at, sync_at, rest]) = numbers else {
+        return Err(Failure::new(Step::CloseFds, b"", Errno::MFILE));
+    };
     let close = |result: rustix::io::Result<()>| result.at(Step::CloseFds, b"");
     {
-        let gate = rustix::io::fcntl_dupfd_cloexec(gate, rest).at(Step::CloseFds, b"")?;
-        let sync = rustix::io::fcntl_dupfd_cloexec(sync, rest).at(Step::CloseFds, b"")?;
-        close(fd::place_at(gate.as_fd(), first))?;
-        close(fd::place_at(sync.as_fd(), second))?;
+        // Out of the way first: each may sit where another shall go.
+        let mut copies: [Option<OwnedFd>; 3] = [None, None, None];
+        for (copy, source) in copies.iter_mut().zip(sources) {
+            *copy = Some(rustix::io::fcntl_dupfd_cloexec(source, rest).at(Step::CloseFds, b"")?);
+        }
+        for (copy, target) in copies.iter().flatten().zip([gate_at, state_at, sync_at]) {
+            close(fd::place_at(copy.as_fd(), target))?;
+        }
     }
     let placed = |number| fd::borrow_inherited(number).at(Step::CloseFds, b"");
-    common.sync.set(placed(second)?);
-    close(fd::close_range_cloexec(first.unsigned_abs()))?;
+    common.sync.set(placed(sync_at)?);
+    close(fd::close_range_cloexec(gate_at.unsigned_abs()))?;
     close(fd::close_from(rest.unsigned_abs()))?;
-    placed(first)
+    Ok(Kept { gate: placed(gate_at)?, state: placed(state_at)? })
 }
 
 /// Waits at the gate, executes; returns the status to end with. Only the gate (or, without one, the
 /// parent) can be told of a failure.
-fn run(common: &Common<'_>, gate: BorrowedFd<'static>, program: &CStr) -> i32 {
-    // The parent's socket comes right after the gate. Without a gate it is in both places, and the
-    // parent waits for the end of both.
-    let after = gate.as_raw_fd().unsigned_abs().saturating_add(1);
+fn run(common: &Common<'_>, kept: Kept, program: &CStr) -> i32 {
+    // The parent's socket comes right after what is kept. Without a gate it is in all places, and
+    // the parent waits for the end of all.
+    let after = kept.state.as_raw_fd().unsigned_abs().saturating_add(1);
     let failure = match fd::close_from(after)
         .at(Step::CloseFds, b"")
-        .and_then(|()| wait(common.gate, gate))
+        .and_then(|()| wait(common.gate, kept.gate))
+        .and_then(|()| hooks::run(common, kept.state))
     {
         Ok(()) => execute(common, program),
         Err(failure) => failure,
     };
     match common.gate {
-        Gate::Open | Gate::Socket(_) => failure.tell(gate),
-        Gate::Fifo(_) => failure.print(),
+        Gate::Open | Gate::Socket(_) => failure.tell(kept.gate),
+        Gate::Fifo(_) => failure.leave(kept.gate),
     }
 }
 

@@ -1,13 +1,18 @@
 //! How the child tells what happened: one short record each.
 
 use std::io::IoSlice;
+use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 
 use corten_sys_linux::rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
 /// The child is ready and waits at its gate.
 pub(crate) const READY: u8 = b'R';
+/// The child waits for hooks to run while its root is still the host's.
+pub(crate) const HOOKS: u8 = b'H';
+/// Another process than the one that was made first is the one; it comes with this.
+pub(crate) const SECOND: u8 = b'S';
 /// The terminal's master comes with this.
 pub(crate) const TERMINAL: u8 = b'T';
 const FAILURE: u8 = b'F';
@@ -41,15 +46,20 @@ steps! {
     Session = "setsid",
     Unshare = "unshare namespace",
     Setns = "join namespace",
+    Clone = "make the process in",
+    TimeOffsets = "set time offsets",
     User = "become user",
     Groups = "setgroups",
     Hostname = "set host name",
     Domainname = "set domain name",
     Propagation = "set mount propagation of",
     Target = "make mount target",
+    Source = "open mount source",
+    CopyUp = "copy the image's files into",
     Filesystem = "make file system for",
     Mount = "mount",
     Attributes = "set mount attributes of",
+    ProcReplace = "refuse to mount anything but procfs at",
     ProcCover = "refuse to mount over a file of procfs at",
     Device = "make device",
     Link = "make link in /dev",
@@ -62,6 +72,13 @@ steps! {
     Pivot = "change root to",
     Streams = "set up standard stream",
     Keyring = "join session keyring",
+    AppArmor = "tell AppArmor to",
+    Selinux = "give SELinux label",
+    MemoryPolicy = "set_mempolicy for",
+    Personality = "personality for",
+    IoPriority = "ioprio_set for",
+    Scheduling = "sched_setattr for",
+    Affinity = "sched_setaffinity for",
     Rlimit = "set",
     Bounding = "limit capabilities",
     Capabilities = "set capabilities",
@@ -70,6 +87,9 @@ steps! {
     CwdOutside = "refuse a working directory outside the root:",
     Program = "find program",
     Gate = "wait for start",
+    StartHook = "run startContainer hook",
+    StartHookStatus = "refuse to start after the failure of startContainer hook",
+    StartHookTimeout = "wait for startContainer hook",
     CloseFds = "close descriptors",
     Seccomp = "install seccomp filter",
     Exec = "execute",
@@ -104,8 +124,7 @@ impl<'a> Failure<'a> {
     /// Sends the failure; returns the status to end with: 127 for a program that is not there, 126
     /// for one that cannot be executed, 1 for the rest, as a shell would.
     pub(crate) fn tell(&self, to: BorrowedFd<'_>) -> i32 {
-        let errno = self.errno.raw_os_error().to_le_bytes();
-        let header = [FAILURE, self.step as u8, errno[0], errno[1], errno[2], errno[3]];
+        let header = self.header();
         let object = &self.object[..self.object.len().min(OBJECT_BYTES_MAX)];
         let mut none = SendAncillaryBuffer::default();
         // A parent that is gone cannot be told; the status is all that is left.
@@ -114,16 +133,21 @@ impl<'a> Failure<'a> {
         self.status()
     }
 
-    /// Says the failure on standard error, for a start that nobody listens to.
-    pub(crate) fn print(&self) -> i32 {
-        let parts: [&[u8]; 5] =
-            [b"corten-run: ", self.step.name().as_bytes(), b" ", self.object, b": errno "];
-        let mut digits = [0_u8; 12];
-        let number = decimal(self.errno.raw_os_error().unsigned_abs(), &mut digits);
-        for part in parts.into_iter().chain([number, b"\n".as_slice()]) {
-            rustix::io::write(rustix::stdio::stderr(), part).unwrap_or_default();
-        }
+    /// Writes the failure into a FIFO, where whoever has started the container reads it.
+    pub(crate) fn leave(&self, fifo: BorrowedFd<'_>) -> i32 {
+        let mut record = [0_u8; RECORD_BYTES_MAX];
+        let object = &self.object[..self.object.len().min(OBJECT_BYTES_MAX)];
+        let end = HEADER_BYTES + object.len();
+        record[..HEADER_BYTES].copy_from_slice(&self.header());
+        record[HEADER_BYTES..end].copy_from_slice(object);
+        // One write, which PIPE_BUF keeps whole. A reader that is gone cannot be told.
+        rustix::io::write(fifo, &record[..end]).unwrap_or_default();
         self.status()
+    }
+
+    fn header(&self) -> [u8; HEADER_BYTES] {
+        let errno = self.errno.raw_os_error().to_le_bytes();
+        [FAILURE, self.step as u8, errno[0], errno[1], errno[2], errno[3]]
     }
 
     fn status(&self) -> i32 {
@@ -135,23 +159,32 @@ impl<'a> Failure<'a> {
     }
 }
 
-fn decimal(mut number: u32, digits: &mut [u8; 12]) -> &[u8] {
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        // A remainder of ten is one digit.
-        digits[at] = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-        if number == 0 {
-            return &digits[at..];
-        }
+/// Sends a record of one byte and a descriptor.
+pub(crate) fn say_with(
+    to: BorrowedFd<'_>,
+    record: u8,
+    fd: BorrowedFd<'_>,
+) -> rustix::io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds = [fd];
+    if !control.push(SendAncillaryMessage::ScmRights(&fds)) {
+        return Err(Errno::MSGSIZE);
     }
+    sendmsg(to, &[IoSlice::new(&[record])], &mut control, SendFlags::NOSIGNAL).map(drop)
+}
+
+/// Sends a record of one byte.
+pub(crate) fn say(to: BorrowedFd<'_>, record: u8) -> rustix::io::Result<()> {
+    rustix::net::send(to, &[record], SendFlags::NOSIGNAL).map(drop)
 }
 
 /// A record as the parent reads it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Message {
     Ready,
+    Hooks,
+    Second,
     Terminal,
     Failed(crate::ChildFailure),
 }
@@ -160,6 +193,8 @@ pub(crate) enum Message {
 pub(crate) fn parse(record: &[u8]) -> Option<Message> {
     match record {
         [READY] => Some(Message::Ready),
+        [HOOKS] => Some(Message::Hooks),
+        [SECOND] => Some(Message::Second),
         [TERMINAL] => Some(Message::Terminal),
         [FAILURE, step, e0, e1, e2, e3, object @ ..] if object.len() <= OBJECT_BYTES_MAX => {
             let step = Step::ALL.get(usize::from(*step))?;
@@ -198,18 +233,12 @@ mod tests {
         assert_eq!(parsed.errno, Errno::PERM);
     }
 
-    /// CVE-2021-43784's class: what comes from a process that becomes the container's is bounded.
+    /// What comes from a process that becomes the container's is bounded.
     #[test]
-    fn garbage_is_no_record() {
+    fn cve_2021_43784_garbage_is_no_record() {
         for record in [b"".as_slice(), b"X", b"F", b"F\xff\x01\0\0\0", b"F\0\0\0\0\0", b"RR"] {
             assert_eq!(parse(record), None);
         }
         assert_eq!(parse(&[b'F'; RECORD_BYTES_MAX + 1]), None);
-    }
-
-    #[test]
-    fn numbers() {
-        assert_eq!(decimal(0, &mut [0; 12]), b"0");
-        assert_eq!(decimal(u32::MAX, &mut [0; 12]), b"4294967295");
     }
 }

@@ -10,7 +10,7 @@ use corten_sys_linux::rustix::io::Errno;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 
 use super::report::{At as _, Failure, Outcome, Step};
-use super::{Prepared, Source};
+use super::{Hierarchy, Prepared, Source, copy_up, sources};
 use crate::plan::{Mount, MountKind, Plan};
 
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
@@ -25,14 +25,13 @@ pub(super) struct Root {
 impl Root {
     /// Opens the host's `/dev/null` while it can still be reached, and makes sure that it is the
     /// null device: masks are made from it (CVE-2025-31133, CVE-2025-62161).
-    pub(super) fn new<'a>(root: BorrowedFd<'_>) -> Outcome<'a, Self> {
+    pub(super) fn new<'a>(root: OwnedFd) -> Outcome<'a, Self> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let null = openat(CWD, c"/dev/null", flags, Mode::empty()).at(Step::Null, b"/dev/null")?;
         if !is_dev_null(null.as_fd()).at(Step::Null, b"/dev/null")? {
             return Err(Failure::new(Step::Null, b"/dev/null", Errno::NODEV));
         }
-        let own = rustix::io::fcntl_dupfd_cloexec(root, 0).at(Step::Mount, b"/")?;
-        Ok(Self { fd: RootFd::from(own), host_null: null })
+        Ok(Self { fd: RootFd::from(root), host_null: null })
     }
 
     pub(super) fn open_or_create(&self, path: &CStr, leaf: Leaf) -> rustix::io::Result<OwnedFd> {
@@ -40,21 +39,43 @@ impl Root {
     }
 }
 
+/// Attaches the container's root at its place on the host, in this mount namespace only.
+pub(super) fn attach<'a>(plan: &'a Plan, prepared: &'a Prepared) -> Outcome<'a, OwnedFd> {
+    let path = plan.rootfs_text.to_bytes();
+    let tree = match &prepared.root {
+        Some(tree) => rustix::io::fcntl_dupfd_cloexec(tree, 0).at(Step::Mount, path)?,
+        None => {
+            let tree = mount::clone_path(&plan.rootfs_text, true).at(Step::Mount, path)?;
+            let propagation = plan.root_propagation.before_pivot;
+            let attributes = Attributes { propagation, ..Default::default() };
+            mount::set_attributes(tree.as_fd(), true, attributes).at(Step::Propagation, path)?;
+            tree
+        }
+    };
+    mount::attach_at(tree.as_fd(), &plan.rootfs_text).at(Step::Mount, path)?;
+    Ok(tree)
+}
+
 /// All mounts, in the plan's order.
 pub(super) fn mounts<'a>(root: &Root, plan: &'a Plan, prepared: &'a Prepared) -> Outcome<'a, ()> {
     plan.mounts
         .iter()
         .zip(&prepared.sources)
-        .try_for_each(|(mount, source)| one(root, mount, source))
+        .try_for_each(|(mount, source)| one(root, plan, mount, source))
 }
 
-fn one<'a>(root: &Root, mount: &'a Mount, source: &'a Source) -> Outcome<'a, ()> {
+fn one<'a>(root: &Root, plan: &Plan, mount: &'a Mount, source: &'a Source) -> Outcome<'a, ()> {
     let path = mount.destination.to_bytes();
+    let deferred = matches!(source, Source::Deferred);
+    let opened = if deferred { Some(sources::open(mount)?) } else { None };
+    let source = opened.as_ref().unwrap_or(source);
     let leaf = match source {
         Source::Tree(_, false) => Leaf::File,
-        Source::Tree(_, true) | Source::Fresh | Source::Unified(_) | Source::Several(_) => {
-            Leaf::Directory
-        }
+        Source::Tree(_, true)
+        | Source::Fresh
+        | Source::Deferred
+        | Source::Unified(_)
+        | Source::Several(_) => Leaf::Directory,
     };
     let target = root.open_or_create(&mount.destination, leaf).at(Step::Target, path)?;
     if mount.needs_real_directory {
@@ -74,20 +95,38 @@ fn one<'a>(root: &Root, mount: &'a Mount, source: &'a Source) -> Outcome<'a, ()>
     }
     match (source, &mount.kind) {
         (Source::Tree(tree, _) | Source::Unified(tree), _) => {
+            only_procfs(mount, tree)?;
             mount::attach(tree.as_fd(), target.as_fd()).at(Step::Mount, path)
         }
         (Source::Several(trees), _) => cgroups(mount, trees, target.as_fd()),
-        (Source::Fresh, MountKind::Filesystem { kind, source, options }) => {
-            let tree =
-                mount::new_filesystem(kind, source.as_deref(), options, mount.attributes.set)
+        (Source::Fresh, MountKind::Filesystem { .. }) => {
+            let tree = sources::filesystem(plan, mount)?;
+            only_procfs(mount, &tree)?;
+            if mount.takes_mode {
+                let covered = rustix::fs::fstat(&target).at(Step::Target, path)?;
+                let mode = Mode::from_raw_mode(covered.st_mode & 0o7777);
+                rustix::fs::chmodat(&tree, c".", mode, rustix::fs::AtFlags::empty())
                     .at(Step::Filesystem, path)?;
+            }
+            if mount.copy_up {
+                copy_up::copy(target.as_fd(), tree.as_fd()).at(Step::CopyUp, path)?;
+            }
             mount::attach(tree.as_fd(), target.as_fd()).at(Step::Mount, path)?;
             settle(tree.as_fd(), mount)
         }
-        (Source::Fresh, MountKind::Bind { .. } | MountKind::Cgroup) => {
-            Err(Failure::new(Step::Mount, path, Errno::INVAL))
-        }
+        (Source::Fresh | Source::Deferred, _) => Err(Failure::new(Step::Mount, path, Errno::INVAL)),
     }
+}
+
+/// A program that looks into `/proc` must find the kernel there and not a folder that somebody has
+/// filled (CVE-2019-16884).
+fn only_procfs<'a>(mount: &'a Mount, tree: &OwnedFd) -> Outcome<'a, ()> {
+    let path = mount.destination.to_bytes();
+    let kind = rustix::fs::fstatfs(tree).at(Step::ProcReplace, path)?.f_type;
+    if path == b"/proc" && kind != PROC_SUPER_MAGIC {
+        return Err(Failure::new(Step::ProcReplace, path, Errno::PERM));
+    }
+    Ok(())
 }
 
 /// Propagation and recursive attributes of a new file system.
@@ -105,7 +144,7 @@ fn settle<'a>(tree: BorrowedFd<'_>, mount: &'a Mount) -> Outcome<'a, ()> {
 /// The container's view of several hierarchies: a tmpfs with a folder for each.
 fn cgroups<'a>(
     mount: &'a Mount,
-    trees: &'a [(std::ffi::CString, OwnedFd)],
+    hierarchies: &[Hierarchy],
     target: BorrowedFd<'_>,
 ) -> Outcome<'a, ()> {
     let path = mount.destination.to_bytes();
@@ -116,13 +155,16 @@ fn cgroups<'a>(
     rustix::fs::chmodat(&tmpfs, c".", DIRECTORY_MODE, rustix::fs::AtFlags::empty())
         .at(Step::Filesystem, path)?;
     mount::attach(tmpfs.as_fd(), target).at(Step::Mount, path)?;
-    for (name, tree) in trees {
-        let bytes = name.to_bytes();
-        rustix::fs::mkdirat(&tmpfs, name.as_c_str(), DIRECTORY_MODE).at(Step::Target, bytes)?;
+    for Hierarchy { name, links, tree } in hierarchies {
+        rustix::fs::mkdirat(&tmpfs, name.as_c_str(), DIRECTORY_MODE).at(Step::Target, path)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let folder =
-            openat(&tmpfs, name.as_c_str(), flags, Mode::empty()).at(Step::Target, bytes)?;
-        mount::attach(tree.as_fd(), folder.as_fd()).at(Step::Mount, bytes)?;
+            openat(&tmpfs, name.as_c_str(), flags, Mode::empty()).at(Step::Target, path)?;
+        mount::attach(tree.as_fd(), folder.as_fd()).at(Step::Mount, path)?;
+        for link in links {
+            rustix::fs::symlinkat(name.as_c_str(), &tmpfs, link.as_c_str())
+                .at(Step::Target, path)?;
+        }
     }
     if readonly != 0 {
         let attributes = Attributes { set: readonly, ..Default::default() };
@@ -142,7 +184,7 @@ pub(super) fn finish<'a>(root: &Root, plan: &'a Plan) -> Outcome<'a, ()> {
     }
     let mut empty = None;
     for path in &plan.masked_paths {
-        mask(root, path, &mut empty)?;
+        mask(root, plan, path, &mut empty)?;
     }
     let readonly = Attributes { set: mount::RDONLY, ..Default::default() };
     for mount in plan.mounts.iter().filter(|mount| mount.late_readonly) {
@@ -168,7 +210,12 @@ fn readonly<'a>(root: &Root, path: &'a CStr) -> Outcome<'a, ()> {
 
 /// Hides a file behind the null device and a directory behind an empty one that cannot be written;
 /// all masked directories share one file system.
-fn mask<'a>(root: &Root, path: &'a CStr, empty: &mut Option<OwnedFd>) -> Outcome<'a, ()> {
+fn mask<'a>(
+    root: &Root,
+    plan: &Plan,
+    path: &'a CStr,
+    empty: &mut Option<OwnedFd>,
+) -> Outcome<'a, ()> {
     let bytes = path.to_bytes();
     let Some(target) = find(root, path, Step::Mask)? else { return Ok(()) };
     let stat = rustix::fs::fstat(&target).at(Step::Mask, bytes)?;
@@ -181,7 +228,7 @@ fn mask<'a>(root: &Root, path: &'a CStr, empty: &mut Option<OwnedFd>) -> Outcome
         Some(first) => mount::clone_fd(first.as_fd(), false).at(Step::Mask, bytes)?,
         None => {
             let attributes = mount::RDONLY | mount::NOSUID | mount::NODEV | mount::NOEXEC;
-            mount::new_filesystem(c"tmpfs", Some(c"tmpfs"), &[], attributes)
+            mount::new_filesystem(c"tmpfs", Some(c"tmpfs"), &plan.mask_options, attributes)
                 .at(Step::Mask, bytes)?
         }
     };

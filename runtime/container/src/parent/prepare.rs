@@ -1,12 +1,10 @@
 //! What is opened or written for the child, before and just after it is made.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use corten_runtime_cgroup::{Cgroup, Version};
-use corten_sys_linux::clone::Namespaces;
 use corten_sys_linux::mount::{self, Attributes};
 use corten_sys_linux::procfs::ProcFs;
 use corten_sys_linux::{SysError, ns};
@@ -14,13 +12,43 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::process::Pid;
 
-use crate::CreateError;
-use crate::child::{Prepared, Source};
-use crate::plan::{IdMap, Mount, MountKind, Plan, Process};
+use super::idmap::IdMaps;
+use super::rights::Rights;
+use crate::child::{Hierarchy, Prepared, Source, set_bind_attributes};
+use crate::plan::{Mount, MountKind, Plan, Process};
+use crate::{CreateError, PlanError};
 
 /// Opens the root, the sources of bind mounts and the namespaces to join.
-pub(super) fn open(plan: &Plan, group: &Cgroup) -> Result<Prepared, CreateError> {
-    let root = tree(&plan.rootfs, true, "root.path")?;
+pub(super) fn open(
+    plan: &Plan,
+    group: Option<&Cgroup>,
+    rights: Rights,
+) -> Result<Prepared, CreateError> {
+    let join = plan
+        .namespaces
+        .join
+        .iter()
+        .map(|(kind, path)| {
+            let name = || format!("linux.namespaces ({})", kind.name());
+            ns::open(path).map(|fd| (*kind, fd)).map_err(|source| field(name(), source))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let bind_devices = plan.namespaces.in_user() || !rights.first_user_namespace;
+    if !rights.privileged {
+        // Nothing can be mounted from here; the child can, in its user namespace.
+        if let Some(mount) = plan.mounts.iter().find(|mount| mount.idmap.is_some()) {
+            let reason = "an unprivileged user cannot map the ids of a mount".to_owned();
+            let field = format!("{}.uidMappings", mount.field);
+            return Err(PlanError::Unsupported { field, reason }.into());
+        }
+        let sources = plan.mounts.iter().map(|mount| match mount.kind {
+            MountKind::Filesystem { .. } => Source::Fresh,
+            MountKind::Bind { .. } | MountKind::Cgroup => Source::Deferred,
+        });
+        let sources = sources.collect();
+        return Ok(Prepared { root: None, sources, join, bind_devices, privileged: false });
+    }
+    let root = tree(&plan.rootfs_text, true, "root.path")?;
     if !is_directory(&root).map_err(|source| field("root.path", source))? {
         return Err(field(
             "root.path",
@@ -30,27 +58,19 @@ pub(super) fn open(plan: &Plan, group: &Cgroup) -> Result<Prepared, CreateError>
     let attributes =
         Attributes { propagation: plan.root_propagation.before_pivot, ..Default::default() };
     set(&root, true, attributes, "root.path")?;
-    let sources = plan.mounts.iter().map(|one| source(one, group)).collect::<Result<_, _>>()?;
-    let join = plan
-        .namespaces
-        .join
-        .iter()
-        .map(|(kind, path)| {
-            let name = || format!("linux.namespaces ({})", kind.name());
-            ns::open(path).map(|fd| (*kind, fd)).map_err(|source| field(name(), source))
-        })
-        .collect::<Result<_, _>>()?;
-    Ok(Prepared { root, sources, join })
+    let mut id_maps = IdMaps::new(plan, &join);
+    let sources =
+        plan.mounts.iter().map(|one| source(one, group, &mut id_maps)).collect::<Result<_, _>>()?;
+    Ok(Prepared { root: Some(root), sources, join, bind_devices, privileged: true })
 }
 
 fn field(field: impl Into<String>, source: SysError) -> CreateError {
     CreateError::Prepare { field: field.into(), source }
 }
 
-fn tree(path: &Path, recursive: bool, name: &str) -> Result<OwnedFd, CreateError> {
-    let describe = || path.display().to_string();
-    let text = CString::new(path.as_os_str().as_bytes()).or(Err(Errno::INVAL));
-    text.and_then(|text| mount::clone_path(&text, recursive))
+fn tree(path: &CStr, recursive: bool, name: &str) -> Result<OwnedFd, CreateError> {
+    let describe = || path.to_string_lossy();
+    mount::clone_path(path, recursive)
         .map_err(SysError::of("open_tree", describe))
         .map_err(|source| field(name, source))
 }
@@ -74,72 +94,57 @@ fn set(
         .map_err(|source| field(name, source))
 }
 
-fn source(mount: &Mount, group: &Cgroup) -> Result<Source, CreateError> {
+fn source(
+    mount: &Mount,
+    group: Option<&Cgroup>,
+    id_maps: &mut IdMaps<'_>,
+) -> Result<Source, CreateError> {
     match &mount.kind {
         MountKind::Filesystem { .. } => Ok(Source::Fresh),
         MountKind::Bind { source, recursive } => {
             let name = format!("{}.source", mount.field);
             let tree = tree(source, *recursive, &name)?;
             let directory = is_directory(&tree).map_err(|source| field(name, source))?;
+            id_maps.apply(&tree, mount)?;
             attributes(&tree, mount)?;
             Ok(Source::Tree(tree, directory))
         }
-        MountKind::Cgroup => cgroups(mount, group),
+        MountKind::Cgroup => group.map_or(Ok(Source::Deferred), |group| cgroups(mount, group)),
     }
 }
 
-/// Private unless asked otherwise: a bind mount starts as its source's peer, and then every mount
-/// made below it in the container would show on the host.
 fn attributes(tree: &OwnedFd, mount: &Mount) -> Result<(), CreateError> {
-    let (own, recursive) = (mount.attributes, mount.recursive_attributes);
-    if own.propagation == 0 && recursive.propagation == 0 {
-        let private = Attributes { propagation: mount::PRIVATE, ..Default::default() };
-        set(tree, true, private, &mount.field)?;
-    }
-    set(tree, true, recursive, &mount.field)?;
-    set(tree, false, own, &mount.field)
+    set_bind_attributes(tree, mount)
+        .map_err(SysError::of("mount_setattr", || format!("{:x?}", mount.attributes)))
+        .map_err(|source| field(&mount.field, source))
 }
 
 /// The container sees its own cgroups, by bind mounts of just these: with a cgroup namespace or
 /// without, the host's others are not reachable from there (CVE-2023-25809).
 fn cgroups(mount: &Mount, group: &Cgroup) -> Result<Source, CreateError> {
-    let mut trees = Vec::new();
+    let mut made = Vec::new();
     let mut unified = false;
     for (point, version) in group.hierarchies().mounts() {
         let path = point.join(group.path().as_str().trim_start_matches('/'));
-        let tree = tree(&path, false, &mount.field)?;
+        let text = |bytes: &[u8]| {
+            CString::new(bytes)
+                .or(Err(Errno::INVAL))
+                .map_err(SysError::of("open_tree", || path.display().to_string()))
+                .map_err(|source| field(&mount.field, source))
+        };
+        let tree = tree(&text(path.as_os_str().as_bytes())?, false, &mount.field)?;
         attributes(&tree, mount)?;
         unified = version == Version::V2;
         let name = point.file_name().map(OsStrExt::as_bytes).unwrap_or(b"cgroup");
-        let name = CString::new(name)
-            .or(Err(Errno::INVAL))
-            .map_err(SysError::of("open_tree", || point.display().to_string()))
-            .map_err(|source| field(&mount.field, source))?;
-        trees.push((name, tree));
+        // As the host has it: "cpu" and "cpuacct" lead to "cpu,cpuacct".
+        let parts = name.split(|byte| *byte == b',').filter(|part| *part != name);
+        let links = parts.map(text).collect::<Result<_, _>>()?;
+        made.push(Hierarchy { name: text(name)?, links, tree });
     }
-    if unified && trees.len() == 1 {
-        return Ok(trees.pop().map_or(Source::Fresh, |(_, tree)| Source::Unified(tree)));
+    if unified && made.len() == 1 {
+        return Ok(made.pop().map_or(Source::Fresh, |one| Source::Unified(one.tree)));
     }
-    Ok(Source::Several(trees))
-}
-
-/// Says which ids of the host a new user namespace's are.
-pub(super) fn map_ids(plan: &Plan, pid: Pid) -> Result<(), CreateError> {
-    if !plan.namespaces.new.contains(Namespaces::USER) {
-        return Ok(());
-    }
-    let step = |source| CreateError::Parent { step: "map user and group ids", source };
-    let proc = ProcFs::open().map_err(SysError::of("fsopen", || "proc")).map_err(step)?;
-    for (file, map) in
-        [("uid_map", &plan.namespaces.uid_map), ("gid_map", &plan.namespaces.gid_map)]
-    {
-        let lines: String = map
-            .iter()
-            .map(|IdMap { container, host, size }| format!("{container} {host} {size}\n"))
-            .collect();
-        proc.set(&format!("{}/{file}", pid.as_raw_nonzero()), &lines).map_err(step)?;
-    }
-    Ok(())
+    Ok(Source::Several(made))
 }
 
 /// Sets the score; where this process lacks `CAP_SYS_RESOURCE` and the wanted one is below its own,

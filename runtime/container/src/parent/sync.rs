@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use corten_sys_linux::clone::Cloned;
 use corten_sys_linux::pidfd::Pidfd;
 use corten_sys_linux::{SysError, fdpass};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -48,19 +49,53 @@ pub(super) fn go(parent: &OwnedFd) -> Result<(), CreateError> {
     }
 }
 
+/// Waits for the process that the first one makes, and reaps the first one. Where the first is the
+/// child of the caller's parent, that one reaps it.
+pub(super) fn second(
+    parent: &OwnedFd,
+    first: Cloned,
+    parenthood: Parenthood,
+) -> Result<Cloned, CreateError> {
+    let error = |source| CreateError::Parent { step: "make the process", source };
+    let deadline = Instant::now() + Duration::from_secs(SETUP_SECONDS_MAX);
+    let pidfd = match next(parent, deadline)? {
+        Some((Message::Second, Some(pidfd))) => Pidfd::from(pidfd),
+        Some((Message::Failed(failure), _)) => return Err(failure.into()),
+        None => return Err(ended(first.pidfd.as_fd(), parenthood)),
+        Some((Message::Ready | Message::Hooks | Message::Second | Message::Terminal, _)) => {
+            return Err(garbled());
+        }
+    };
+    if parenthood == Parenthood::Caller {
+        Pidfd::from(first.pidfd).wait().map_err(error)?;
+    }
+    let pid = pidfd.pid().map_err(error)?;
+    Ok(Cloned { pid, pidfd: pidfd.into() })
+}
+
 /// Waits until the child is at its gate; returns its terminal's master, if it has one.
 pub(super) fn until_ready(
     parent: &OwnedFd,
     child: BorrowedFd<'_>,
     parenthood: Parenthood,
+    hooks: impl FnOnce() -> Result<(), CreateError>,
 ) -> Result<Option<OwnedFd>, CreateError> {
-    let deadline = Instant::now() + Duration::from_secs(SETUP_SECONDS_MAX);
+    let from_now = || Instant::now() + Duration::from_secs(SETUP_SECONDS_MAX);
+    let mut deadline = from_now();
+    let mut hooks = Some(hooks);
     let mut master = None;
     loop {
         match next(parent, deadline)? {
             Some((Message::Ready, _)) => return Ok(master),
             Some((Message::Terminal, fd)) => master = fd,
+            Some((Message::Hooks, _)) => {
+                hooks.take().ok_or_else(garbled)?()?;
+                // They may take as long as their timeouts say.
+                deadline = from_now();
+                go(parent)?;
+            }
             Some((Message::Failed(failure), _)) => return Err(failure.into()),
+            Some((Message::Second, _)) => return Err(garbled()),
             None => return Err(ended(child, parenthood)),
         }
     }
@@ -73,7 +108,9 @@ pub(super) fn until_executed(parent: &OwnedFd) -> Result<(), CreateError> {
         // Exec closed the child's end.
         None => Ok(()),
         Some((Message::Failed(failure), _)) => Err(failure.into()),
-        Some((Message::Ready | Message::Terminal, _)) => Err(garbled()),
+        Some((Message::Ready | Message::Hooks | Message::Second | Message::Terminal, _)) => {
+            Err(garbled())
+        }
     }
 }
 
@@ -172,6 +209,6 @@ pub fn release(gate: BorrowedFd<'_>, timeout: Duration) -> Result<(), CreateErro
 pub fn parse_failure(record: &[u8]) -> Option<ChildFailure> {
     match child::parse(record)? {
         Message::Failed(failure) => Some(failure),
-        Message::Ready | Message::Terminal => None,
+        Message::Ready | Message::Hooks | Message::Second | Message::Terminal => None,
     }
 }

@@ -8,6 +8,7 @@ use corten_sys_linux::clone::Cloned;
 use corten_sys_linux::pidfd::Pidfd;
 
 use super::Parenthood;
+use crate::hooks::Poststop;
 use crate::{ContainerId, StateDir};
 
 /// How long a killed child may take to end.
@@ -19,12 +20,13 @@ pub(super) struct Undo<'a> {
     state: Option<(&'a StateDir, ContainerId)>,
     cgroup: Option<(Hierarchies, CgroupPath)>,
     process: Option<(OwnedFd, Parenthood)>,
+    hooks: Option<Poststop>,
 }
 
 impl<'a> Undo<'a> {
     /// Of a container whose id has been taken.
     pub(super) fn new(states: &'a StateDir, id: &ContainerId) -> Self {
-        Self { state: Some((states, id.clone())), cgroup: None, process: None }
+        Self { state: Some((states, id.clone())), cgroup: None, process: None, hooks: None }
     }
 
     /// Its cgroup has been made.
@@ -38,9 +40,14 @@ impl<'a> Undo<'a> {
         self.process = cloned.pidfd.try_clone().ok().map(|pidfd| (pidfd, parenthood));
     }
 
+    /// Hooks are about to run; those of the end will have to.
+    pub(super) fn hooks(&mut self, poststop: Poststop) {
+        self.hooks = Some(poststop);
+    }
+
     /// All went well.
     pub(super) fn keep(&mut self) {
-        (self.state, self.cgroup, self.process) = (None, None, None);
+        (self.state, self.cgroup, self.process, self.hooks) = (None, None, None, None);
     }
 }
 
@@ -63,6 +70,9 @@ impl Drop for Undo<'_> {
             && let Err(error) = states.remove(&id)
         {
             tracing::warn!(container = id.as_str(), %error, "state left behind");
+        }
+        if let Some(poststop) = self.hooks.take() {
+            poststop.run();
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `linux.namespaces` and the id mappings.
 
+use std::ffi::CString;
 use std::path::PathBuf;
 
 use corten_sys_linux::clone;
@@ -21,10 +22,12 @@ pub(crate) struct IdMap {
 pub(crate) struct Namespaces {
     /// Made for the container.
     pub(crate) new: clone::Namespaces,
-    /// Joined; never a mount or user namespace.
+    /// Joined; never a mount namespace.
     pub(crate) join: Vec<(Kind, PathBuf)>,
     pub(crate) uid_map: Vec<IdMap>,
     pub(crate) gid_map: Vec<IdMap>,
+    /// For `timens_offsets` of a new time namespace; `None` for one without offsets.
+    pub(crate) time_offsets: Option<CString>,
 }
 
 impl Namespaces {
@@ -34,9 +37,7 @@ impl Namespaces {
         let mut seen = clone::Namespaces::empty();
         for (index, namespace) in linux.namespaces().iter().flatten().enumerate() {
             let field = format!("linux.namespaces[{index}]");
-            let kind = kind(namespace.typ()).ok_or_else(|| {
-                PlanError::unsupported(&field, "time namespaces are not honoured yet")
-            })?;
+            let kind = kind(namespace.typ());
             if seen.contains(kind.flag()) {
                 return Err(PlanError::invalid(
                     field,
@@ -51,12 +52,6 @@ impl Namespaces {
                     return Err(PlanError::unsupported(
                         field,
                         "a container's mount namespace is always its own; remove the path",
-                    ));
-                }
-                Some(_path) if kind == Kind::User => {
-                    return Err(PlanError::unsupported(
-                        field,
-                        "joining a user namespace is not honoured yet; remove the path",
                     ));
                 }
                 Some(path) if !path.is_absolute() => {
@@ -74,6 +69,7 @@ impl Namespaces {
         let user = Self {
             uid_map: map(linux.uid_mappings().as_deref(), "linux.uidMappings")?,
             gid_map: map(linux.gid_mappings().as_deref(), "linux.gidMappings")?,
+            time_offsets: time_offsets(linux, new)?,
             new,
             join,
         };
@@ -92,10 +88,10 @@ impl Namespaces {
                     "must map container id 0 for a new user namespace",
                 ));
             }
-            if !new_user && !map.is_empty() {
+            if !self.in_user() && !map.is_empty() {
                 return Err(PlanError::invalid(
                     field,
-                    "needs a new user namespace in linux.namespaces",
+                    "needs a user namespace in linux.namespaces",
                 ));
             }
         }
@@ -104,6 +100,33 @@ impl Namespaces {
 
     fn own(&self, kind: Kind) -> bool {
         self.new.contains(kind.flag()) || self.join.iter().any(|(joined, _)| *joined == kind)
+    }
+
+    /// Which user of the host an id is, by the mapping of a new user namespace.
+    pub(crate) fn host_uid(&self, uid: u32) -> Option<u32> {
+        self.uid_map.iter().find_map(|range| {
+            let offset = uid.checked_sub(range.container)?;
+            (offset < range.size).then(|| range.host.checked_add(offset))?
+        })
+    }
+
+    /// Whether the container is in a user namespace that is not the caller's.
+    pub(crate) fn in_user(&self) -> bool {
+        self.own(Kind::User)
+    }
+
+    /// Whether the new namespaces have to be made by a process that has first joined others: they
+    /// belong to the user namespace that their maker is in, and who has left for a new user
+    /// namespace may not join what belongs to the one before.
+    pub(crate) fn in_two_steps(&self) -> bool {
+        let joins = |kind: &dyn Fn(Kind) -> bool| self.join.iter().any(|(one, _)| kind(*one));
+        joins(&|kind| kind == Kind::User)
+            || self.new.contains(clone::Namespaces::USER) && joins(&|kind| kind != Kind::Pid)
+    }
+
+    /// All kinds that are not simply the caller's.
+    pub(crate) fn own_kinds(&self) -> clone::Namespaces {
+        self.join.iter().fold(self.new, |all, (kind, _)| all.with(kind.flag()))
     }
 
     pub(crate) fn own_uts(&self) -> bool {
@@ -124,8 +147,8 @@ impl Namespaces {
     }
 }
 
-fn kind(typ: LinuxNamespaceType) -> Option<Kind> {
-    Some(match typ {
+fn kind(typ: LinuxNamespaceType) -> Kind {
+    match typ {
         LinuxNamespaceType::Mount => Kind::Mount,
         LinuxNamespaceType::Cgroup => Kind::Cgroup,
         LinuxNamespaceType::Uts => Kind::Uts,
@@ -133,11 +156,40 @@ fn kind(typ: LinuxNamespaceType) -> Option<Kind> {
         LinuxNamespaceType::User => Kind::User,
         LinuxNamespaceType::Pid => Kind::Pid,
         LinuxNamespaceType::Network => Kind::Net,
-        LinuxNamespaceType::Time => return None,
-    })
+        LinuxNamespaceType::Time => Kind::Time,
+    }
 }
 
-fn map(list: Option<&[LinuxIdMapping]>, field: &str) -> Result<Vec<IdMap>, PlanError> {
+/// As `timens_offsets` takes them, one clock a line (time_namespaces(7)).
+fn time_offsets(linux: &Linux, new: clone::Namespaces) -> Result<Option<CString>, PlanError> {
+    const FIELD: &str = "linux.timeOffsets";
+    let given = linux.time_offsets().iter().flatten().filter(|(_, offset)| {
+        offset.secs().is_some_and(|secs| secs != 0) || offset.nanosecs().is_some_and(|n| n != 0)
+    });
+    let mut lines = Vec::new();
+    for (clock, offset) in given {
+        if clock != "monotonic" && clock != "boottime" {
+            let field = format!("{FIELD}.{clock}");
+            return Err(PlanError::invalid(field, "is neither monotonic nor boottime"));
+        }
+        let (secs, nanos) = (offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0));
+        if nanos >= 1_000_000_000 {
+            let field = format!("{FIELD}.{clock}.nanosecs");
+            return Err(PlanError::invalid(field, "is not below one second"));
+        }
+        lines.push(format!("{clock} {secs} {nanos}\n"));
+    }
+    if lines.is_empty() {
+        return Ok(None);
+    }
+    if !new.contains(clone::Namespaces::TIME) {
+        return Err(PlanError::invalid(FIELD, "needs a new time namespace in linux.namespaces"));
+    }
+    lines.sort();
+    super::c_string(FIELD, lines.concat().as_bytes()).map(Some)
+}
+
+pub(super) fn map(list: Option<&[LinuxIdMapping]>, field: &str) -> Result<Vec<IdMap>, PlanError> {
     // The kernel's own limit (user_namespaces(7)).
     const RANGES_MAX: usize = 340;
     let list = list.unwrap_or_default();

@@ -9,6 +9,7 @@ use oci_spec::runtime::{Capabilities, PosixRlimitType};
 use rustix::process::{Gid, Resource, Rlimit, Uid};
 
 use super::c_string;
+use super::tuning::Tuning;
 use crate::PlanError;
 
 /// Where programs are looked for when the environment does not say.
@@ -26,9 +27,16 @@ pub(crate) struct Process {
     pub(crate) uid: Uid,
     pub(crate) gid: Gid,
     pub(crate) groups: Vec<Gid>,
+    /// Not where the user namespace forbids it (user_namespaces(7), "setgroups"): there they stay.
+    pub(crate) may_set_groups: bool,
     pub(crate) umask: Option<rustix::fs::Mode>,
     pub(crate) caps: caps::Sets,
     pub(crate) no_new_privs: bool,
+    pub(crate) tuning: Tuning,
+    /// What AppArmor is told for the program: `exec` and the profile.
+    pub(crate) apparmor: Option<CString>,
+    /// The label that SELinux shall give the program.
+    pub(crate) selinux: Option<CString>,
     pub(crate) rlimits: Vec<(CString, Resource, Rlimit)>,
     pub(crate) oom_score_adj: Option<i32>,
     pub(crate) terminal: bool,
@@ -83,10 +91,23 @@ impl Process {
             uid: Uid::from_raw(uid),
             gid: Gid::from_raw(gid),
             groups,
+            may_set_groups: true,
             umask: user.umask().map(|mask| rustix::fs::Mode::from_raw_mode(mask & 0o777)),
             caps: capabilities(given, field)?,
             no_new_privs: given.no_new_privileges().unwrap_or(false),
             rlimits: rlimits(given, field)?,
+            apparmor: text(given.apparmor_profile())
+                .map(|profile| {
+                    c_string(
+                        &format!("{field}.apparmorProfile"),
+                        format!("exec {profile}").as_bytes(),
+                    )
+                })
+                .transpose()?,
+            selinux: text(given.selinux_label())
+                .map(|label| c_string(&format!("{field}.selinuxLabel"), label.as_bytes()))
+                .transpose()?,
+            tuning: Tuning::of_process(given, field)?,
             oom_score_adj: oom_score_adj(given, field)?,
             terminal: given.terminal().unwrap_or(false),
             console_size: given.console_size().and_then(|size| {
@@ -106,21 +127,21 @@ impl Process {
     }
 }
 
+/// Empty is as good as absent.
+fn text(given: &Option<String>) -> Option<&String> {
+    given.as_ref().filter(|text| !text.is_empty())
+}
+
+/// What is for other platforms.
 fn refuse(given: &oci_spec::runtime::Process, field: &str) -> Result<(), PlanError> {
-    let set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     let present = [
-        (set(given.apparmor_profile()), "apparmorProfile"),
-        (set(given.selinux_label()), "selinuxLabel"),
-        (set(given.command_line()), "commandLine"),
-        (set(given.user().username()), "user.username"),
-        (given.io_priority().is_some(), "ioPriority"),
-        (given.scheduler().is_some(), "scheduler"),
-        (given.exec_cpu_affinity().is_some(), "execCPUAffinity"),
+        (text(given.command_line()).is_some(), "commandLine"),
+        (text(given.user().username()).is_some(), "user.username"),
     ];
     match present.into_iter().find(|(present, _)| *present) {
         Some((_, name)) => Err(PlanError::unsupported(
             format!("{field}.{name}"),
-            "this runtime does not honour it yet; remove the field",
+            "it is for Windows; remove the field",
         )),
         None => Ok(()),
     }
@@ -133,7 +154,7 @@ fn strings(list: &[String], field: &str) -> Result<Vec<CString>, PlanError> {
         .collect()
 }
 
-fn environment(list: &[String], field: &str) -> Result<Vec<CString>, PlanError> {
+pub(super) fn environment(list: &[String], field: &str) -> Result<Vec<CString>, PlanError> {
     for (index, entry) in list.iter().enumerate() {
         if entry.starts_with('=') || !entry.contains('=') {
             return Err(PlanError::invalid(

@@ -43,6 +43,15 @@ pub(super) fn plan(linux: &Linux, allow_missing: bool) -> Result<Resources, Plan
     })
 }
 
+/// Whether any limit is asked for. Device rules are none: every container comes with some.
+pub(super) fn any(linux: &Linux) -> bool {
+    linux.resources().as_ref().is_some_and(|given| {
+        let mut limits = given.clone();
+        limits.set_devices(None);
+        limits != *LinuxResources::default().set_devices(None)
+    })
+}
+
 fn refuse(given: &LinuxResources) -> Result<(), PlanError> {
     let later = "this runtime does not honour it yet; remove the field";
     let present = [

@@ -48,17 +48,11 @@ fn the_smallest_specification_is_a_plan() {
 /// it: never silence.
 #[test]
 fn what_is_not_honoured_is_named() {
-    let hook = json!([{ "path": "/bin/true" }]);
     let seccomp = json!({ "defaultAction": "SCMP_ACT_ALLOW" });
     for (path, value) in [
-        ("hooks", json!({ "prestart": [], "poststart": hook })),
-        ("hooks", json!({ "createRuntime": hook })),
         ("linux/seccomp", seccomp),
         ("linux/intelRdt", json!({})),
-        ("linux/personality", json!({ "domain": "LINUX" })),
-        ("linux/mountLabel", json!("x")),
-        ("linux/timeOffsets", json!({ "monotonic": { "secs": 1 } })),
-        ("linux/netDevices", json!({ "eth0": {} })),
+        ("linux/personality", json!({ "domain": "LINUX", "flags": ["X"] })),
         ("linux/resources", json!({ "blockIO": { "weight": 10 } })),
         ("linux/resources", json!({ "network": { "classID": 1 } })),
         ("linux/resources", json!({ "rdma": { "mlx": { "hcaHandles": 1 } } })),
@@ -69,14 +63,11 @@ fn what_is_not_honoured_is_named() {
         ("linux/resources", json!({ "cpu": { "realtimeRuntime": 3 } })),
         ("linux/cgroupsPath", json!("system.slice:prefix:name")),
         ("linux/namespaces", json!([{ "type": "mount", "path": "/x" }])),
-        ("linux/namespaces", json!([{ "type": "mount" }, { "type": "user", "path": "/x" }])),
-        ("linux/namespaces", json!([{ "type": "mount" }, { "type": "time" }])),
-        ("process/apparmorProfile", json!("x")),
-        ("process/selinuxLabel", json!("x")),
-        ("process/ioPriority", json!({ "class": "IOPRIO_CLASS_BE", "priority": 1 })),
-        ("process/scheduler", json!({ "policy": "SCHED_BATCH" })),
-        ("mounts", json!([{ "destination": "/x", "type": "tmpfs", "options": ["tmpcopyup"] }])),
-        ("mounts", json!([{ "destination": "/x", "source": "/x", "options": ["bind", "idmap"] }])),
+        (
+            "mounts",
+            json!([{ "destination": "/x", "source": "/x", "options": ["bind", "remount"] }]),
+        ),
+        ("mounts", json!([{ "destination": "/x", "type": "tmpfs", "options": ["idmap"] }])),
     ] {
         let error =
             plan(|spec| set(spec, path, value.clone())).expect_err(&format!("{path} {value}"));
@@ -87,14 +78,40 @@ fn what_is_not_honoured_is_named() {
 
 #[test]
 fn what_makes_no_sense_is_named() {
-    for (path, value, expected) in [
+    each_is_named(&[
         ("process/args", json!([]), "process.args"),
+        ("hooks", json!({ "prestart": [{ "path": "rel" }] }), "hooks.prestart[0].path"),
+        (
+            "hooks",
+            json!({ "poststop": [{ "path": "/a" }, { "path": "/a", "timeout": 0 }] }),
+            "hooks.poststop[1].timeout",
+        ),
+        (
+            "hooks",
+            json!({ "startContainer": [{ "path": "/a", "env": ["A"] }] }),
+            "hooks.startContainer[0].env[0]",
+        ),
         ("process/args", json!([""]), "process.args"),
         ("process/args", json!(["a\0b"]), "process.args[0]"),
         ("process/cwd", json!("relative"), "process.cwd"),
         ("process/env", json!(["NOVALUE"]), "process.env[0]"),
         ("process/user", json!({ "uid": u32::MAX, "gid": 0 }), "process.user.uid"),
         ("process/oomScoreAdj", json!(1001), "process.oomScoreAdj"),
+        (
+            "process/ioPriority",
+            json!({ "class": "IOPRIO_CLASS_BE", "priority": 8 }),
+            "process.ioPriority.priority",
+        ),
+        (
+            "process/scheduler",
+            json!({ "policy": "SCHED_OTHER", "nice": 20 }),
+            "process.scheduler.nice",
+        ),
+        (
+            "linux/memoryPolicy",
+            json!({ "mode": "MPOL_BIND", "nodes": "1024" }),
+            "linux.memoryPolicy.nodes",
+        ),
         (
             "process/rlimits",
             json!([{ "type": "RLIMIT_CORE", "soft": 2, "hard": 1 }]),
@@ -119,6 +136,11 @@ fn what_makes_no_sense_is_named() {
             json!([{ "type": "mount" }, { "type": "network", "path": "x" }]),
             "linux.namespaces[1]",
         ),
+        ("linux/netDevices", json!({ "eth0": {} }), "linux.netDevices"),
+        ("linux/netDevices", json!({ "a": { "name": "e%d" } }), "linux.netDevices.a.name"),
+        ("linux/netDevices", json!({ "a/b": {} }), "linux.netDevices.a/b"),
+        ("linux/timeOffsets", json!({ "monotonic": { "secs": 1 } }), "linux.timeOffsets"),
+        ("linux/timeOffsets", json!({ "tai": { "secs": 1 } }), "linux.timeOffsets.tai"),
         ("linux/cgroupsPath", json!("/a/../../b"), "linux.cgroupsPath"),
         ("linux/cgroupsPath", json!("/"), "linux.cgroupsPath"),
         ("linux/maskedPaths", json!(["proc"]), "linux.maskedPaths[0]"),
@@ -130,9 +152,26 @@ fn what_makes_no_sense_is_named() {
             json!([{ "path": "/dev/x", "type": "c", "major": -1 }]),
             "linux.devices[0].major",
         ),
+    ]);
+}
+
+#[test]
+fn mounts_that_make_no_sense_are_named() {
+    each_is_named(&[
         ("mounts", json!([{ "destination": "/", "type": "tmpfs" }]), "mounts[0].destination"),
         ("mounts", json!([{ "destination": "/x/.." , "type": "tmpfs" }]), "mounts[0].destination"),
         ("mounts", json!([{ "destination": "/x" }]), "mounts[0].type"),
+        (
+            "mounts",
+            json!([{ "destination": "/x", "type": "ext4", "options": ["tmpcopyup"] }]),
+            "mounts[0].options",
+        ),
+        (
+            "mounts",
+            json!([{ "destination": "/x", "source": "/x", "options": ["bind"],
+                     "uidMappings": [{ "containerID": 0, "hostID": 1, "size": 1 }] }]),
+            "mounts[0].gidMappings",
+        ),
         ("mounts", json!([{ "destination": "/x", "options": ["bind"] }]), "mounts[0].source"),
         (
             "mounts",
@@ -149,7 +188,12 @@ fn what_makes_no_sense_is_named() {
             json!([{ "destination": "/proc//../proc/sys", "type": "tmpfs" }]),
             "mounts[0].destination",
         ),
-    ] {
+    ]);
+}
+
+/// Path of the specification, value, and the field that the error names.
+fn each_is_named(cases: &[(&str, Value, &str)]) {
+    for (path, value, expected) in cases {
         let error =
             plan(|spec| set(spec, path, value.clone())).expect_err(&format!("{path} {value}"));
         let PlanError::Invalid { field, .. } = &error else { panic!("{path}: {error}") };
@@ -226,6 +270,34 @@ fn options_are_sorted_and_the_last_one_counts() {
     assert_eq!(strict.attributes.set, mount::STRICTATIME);
     assert_eq!(strict.attributes.clear, mount::ATIME_MASK);
     assert_eq!(mount(json!(["rro"])).recursive_attributes.set, mount::RDONLY);
+}
+
+/// An option of a file system may have 255 bytes.
+#[test]
+fn many_layers_are_told_one_by_one() {
+    let layers = |lower: String| {
+        let plan = plan(|spec| {
+            let options = json!(["index=off", format!("lowerdir={lower}"), "xino=off"]);
+            let mount = json!({ "destination": "/x", "type": "overlay", "options": options });
+            set(spec, "mounts", json!([mount]));
+        });
+        let MountKind::Filesystem { options, .. } = plan.unwrap().mounts.remove(0).kind else {
+            panic!("not a file system")
+        };
+        let text = |text: std::ffi::CString| text.into_string().unwrap();
+        options
+            .into_iter()
+            .map(|(key, value)| (text(key), text(value.unwrap())))
+            .collect::<Vec<_>>()
+    };
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let (off, xino) = (pair("index", "off"), pair("xino", "off"));
+    assert_eq!(layers("/a:/b".to_owned()), [off.clone(), pair("lowerdir", "/a:/b"), xino.clone()]);
+    let long = format!("/{}", "l".repeat(254));
+    assert_eq!(
+        layers(format!("{long}:/a\\:b")),
+        [off, pair("lowerdir+", &long), pair("lowerdir+", "/a:b"), xino]
+    );
 }
 
 #[test]

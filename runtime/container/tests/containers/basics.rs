@@ -175,29 +175,6 @@ fn a_sysctl_of_its_own_namespace_is_set() {
 }
 
 #[test]
-fn a_user_namespace_maps_root_away() {
-    need_containers!();
-    let mut world = World::new(
-        "id -u; cat /proc/self/uid_map; echo x > /mnt/made; echo > /dev/null && echo null",
-    );
-    // Every folder on the way must let the mapped user through.
-    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(world.dir.path(), open).unwrap();
-    for path in ["rootfs", "rootfs/mnt", "rootfs/dev"] {
-        std::os::unix::fs::chown(world.path(path), Some(100_000), Some(100_000)).unwrap();
-    }
-    let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65536 }]);
-    world.spec["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
-    world.spec["linux"]["uidMappings"] = map.clone();
-    world.spec["linux"]["gidMappings"] = map;
-    let output = world.output_of_run();
-    assert!(output.starts_with("0\n") && output.contains("100000"), "{output}");
-    assert!(output.ends_with("null\n"), "{output}");
-    let made = std::fs::metadata(world.rootfs().join("mnt/made")).unwrap();
-    assert_eq!(std::os::unix::fs::MetadataExt::uid(&made), 100_000);
-}
-
-#[test]
 fn a_low_oom_score_is_set_or_the_warning_says_why_not() {
     need_containers!();
     let mut world = World::new("cat /proc/self/oom_score_adj");

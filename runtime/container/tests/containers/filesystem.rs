@@ -169,3 +169,81 @@ fn devices_are_those_of_the_specification() {
     assert!(output.starts_with("crw-------    1 5        6"), "{output}");
     assert!(output.ends_with("1:3\npts/ptmx\n/proc/self/fd\n"), "{output}");
 }
+
+#[test]
+fn the_roots_propagation_is_as_asked() {
+    need_containers!();
+    for (propagation, expected) in [
+        ("private", ""),
+        ("rprivate", ""),
+        ("slave", ""),
+        ("rshared", "shared"),
+        ("shared", "shared"),
+        ("unbindable", "unbindable"),
+        ("runbindable", "unbindable"),
+    ] {
+        let mut world =
+            World::new("grep ' / / \\| /rootfs / ' /proc/self/mountinfo; cat /proc/self/mountinfo");
+        world.spec["linux"]["rootfsPropagation"] = json!(propagation);
+        let output = world.output_of_run();
+        let line = output.lines().find(|line| line.split(' ').nth(4) == Some("/")).unwrap();
+        let kinds: String = line
+            .split(' ')
+            .skip(6)
+            .take_while(|field| *field != "-")
+            .filter_map(|field| field.split(':').next())
+            .filter(|kind| *kind != "master")
+            .collect();
+        assert_eq!(kinds, expected, "{propagation}: {line}");
+    }
+}
+
+/// Every kind of node, with its owner and mode.
+#[test]
+fn nodes_of_every_kind_are_made() {
+    need_containers!();
+    let mut world =
+        World::new("cd /dev; stat -c '%n %F %a %u:%g %t:%T' char block fifo sub/deep unbuffered");
+    let node = |path: &str, kind: &str, mode: u32, id: u32| json!({ "path": path, "type": kind, "major": 1, "minor": 3, "fileMode": mode, "uid": id, "gid": id });
+    world.spec["linux"]["devices"] = json!([
+        node("/dev/char", "c", 0o600, 1), node("/dev/block", "b", 0o640, 2),
+        { "path": "/dev/fifo", "type": "p", "fileMode": 0o622, "uid": 3, "gid": 3 },
+        node("/dev/sub/deep", "c", 0o666, 0), node("/dev/unbuffered", "u", 0o444, 4),
+    ]);
+    let expected = "char character special file 600 1:1 1:3\n\
+        block block special file 640 2:2 1:3\n\
+        fifo fifo 622 3:3 0:0\n\
+        sub/deep character special file 666 0:0 1:3\n\
+        unbuffered character special file 444 4:4 1:3\n";
+    assert_eq!(world.output_of_run(), expected);
+}
+
+/// The last rule that fits decides, and what every container may have it may.
+#[test]
+fn device_rules_count_in_their_order() {
+    need_containers!();
+    for (rules, allowed) in [
+        (json!([]), false),
+        (
+            json!([{ "allow": false, "access": "rwm" },
+                { "allow": true, "type": "c", "major": 1, "minor": 11, "access": "rw" }]),
+            true,
+        ),
+        (
+            json!([{ "allow": true, "type": "c", "major": 1, "minor": 11, "access": "rw" },
+                { "allow": false, "access": "rwm" }]),
+            false,
+        ),
+        (json!([{ "allow": true, "access": "rwm" }]), true),
+    ] {
+        let mut world = World::new("(: < /dev/kmsg) && echo opened; (: < /dev/null) && echo null");
+        world.spec["linux"]["devices"] = json!([{ "path": "/dev/kmsg", "type": "c", "major": 1, "minor": 11, "fileMode": 0o666 }]);
+        world.spec["linux"]["resources"]["devices"] = rules.clone();
+        let caps = json!(["CAP_SYS_ADMIN", "CAP_SYSLOG", "CAP_MKNOD"]);
+        world.spec["process"]["capabilities"] =
+            json!({ "bounding": caps, "effective": caps, "permitted": caps });
+        let (output, _) = world.run();
+        assert_eq!(output.contains("opened"), allowed, "{rules}: {output}");
+        assert!(output.contains("null"), "{output}");
+    }
+}

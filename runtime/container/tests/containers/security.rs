@@ -5,6 +5,8 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use corten_tests_harness::{NamespaceOptions, in_new_namespaces};
 use serde_json::json;
 
+use corten_runtime_container::delete;
+
 use crate::world::{World, chain, need_containers};
 
 const MOUNTS_ONLY: NamespaceOptions = NamespaceOptions { net: false, cgroup: false };
@@ -45,7 +47,7 @@ fn cve_2024_21626_a_waiting_process_holds_nothing_of_the_host() {
         let Ok(file) = std::fs::metadata(entry.path()) else { continue };
         assert!(!file.is_dir(), "{:?}", std::fs::read_link(entry.path()));
     }
-    assert!((4..=5).contains(&open), "{open}");
+    assert!((5..=6).contains(&open), "{open}");
     // Not dumpable: its files in /proc belong to root, not to the user it runs as.
     assert_eq!(std::fs::metadata(format!("/proc/{pid}/fd")).unwrap().uid(), 0);
 }
@@ -63,6 +65,112 @@ fn cve_2021_30465_a_destination_never_leaves_the_root() {
     assert_eq!(world.output_of_run(), "inside\n/outside\n");
     assert!(std::fs::read_dir(world.path("outside")).unwrap().next().is_none());
     assert!(world.rootfs().join("outside").is_dir());
+}
+
+/// The volume of an image at `/proc`: programs would read what the image says, and a runtime that
+/// writes to `/proc` would write into it. Also CVE-2023-28642.
+#[test]
+fn cve_2019_16884_only_procfs_goes_on_proc() {
+    need_containers!();
+    for kind in ["bind", "tmpfs"] {
+        let mut world = World::new("true");
+        std::fs::create_dir_all(world.path("decoy/self/attr")).unwrap();
+        let mount = json!({
+            "destination": "/proc", "type": kind, "source": world.path("decoy"),
+            "options": if kind == "bind" { json!(["bind"]) } else { json!([]) },
+        });
+        world.spec["mounts"][0] = mount;
+        let error = world.create_error();
+        assert!(error.contains("refuse to mount anything but procfs"), "{error}");
+    }
+    // The host's own is procfs.
+    let mut world = World::new("test -e /proc/self/status && echo proc");
+    world.spec["mounts"][0] =
+        json!({ "destination": "/proc", "source": "/proc", "options": ["rbind"] });
+    world.spec["linux"]["maskedPaths"] = json!([]);
+    world.spec["linux"]["readonlyPaths"] = json!([]);
+    assert_eq!(world.output_of_run(), "proc\n");
+}
+
+/// The link at `/proc`, which came back as CVE-2023-27561: a volume with such a link, mounted where
+/// the root's parts are, let procfs be mounted elsewhere and `/proc` be anything.
+#[test]
+fn cve_2019_19921_proc_is_no_link_into_a_volume() {
+    need_containers!();
+    let mut world = World::new("true");
+    std::fs::create_dir_all(world.path("volume/decoy")).unwrap();
+    std::fs::remove_dir(world.rootfs().join("proc")).unwrap();
+    symlink("/volume/decoy", world.rootfs().join("proc")).unwrap();
+    world.bind("volume", "/volume", &["rbind"]);
+    world.spec["mounts"].as_array_mut().unwrap().rotate_right(1);
+    let error = world.create_error();
+    assert!(error.contains("make mount target \"/proc\""), "{error}");
+}
+
+/// While a destination is made, somebody with another handle on the image puts links in its way.
+#[test]
+fn cve_2024_45310_a_race_makes_nothing_outside() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    need_containers!();
+    let mut world = World::new("true");
+    std::fs::create_dir(world.path("outside")).unwrap();
+    std::fs::create_dir(world.path("volume")).unwrap();
+    let root = world.rootfs();
+    std::fs::create_dir(root.join("plain")).unwrap();
+    symlink(world.path("outside"), root.join("link")).unwrap();
+    world.bind("volume", "/plain/some/deep/folder", &["bind"]);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let flags = rustix::fs::RenameFlags::EXCHANGE;
+                let (plain, link) = (root.join("plain"), root.join("link"));
+                rustix::fs::renameat_with(rustix::fs::CWD, plain, rustix::fs::CWD, link, flags)
+                    .unwrap();
+            }
+        });
+        for _try in 0..60 {
+            // Whether it works or not depends on the moment.
+            drop(world.create());
+            delete(&world.states, &world.id, true).unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert!(std::fs::read_dir(world.path("outside")).unwrap().next().is_none());
+}
+
+/// What the image has at `/dev/null` masks nothing; the host's device does.
+#[test]
+fn cve_2025_62161_the_images_null_device_masks_nothing() {
+    need_containers!();
+    let mut world = World::new("head -c 1 /proc/keys | wc -c; stat -c %t:%T /proc/keys");
+    symlink("busybox", world.rootfs().join("bin/wc")).unwrap();
+    std::fs::create_dir(world.path("dev")).unwrap();
+    std::fs::write(world.path("secret"), "secret").unwrap();
+    symlink("/proc/kallsyms", world.path("dev/null")).unwrap();
+    world.spec["mounts"]
+        .as_array_mut()
+        .unwrap()
+        .retain(|mount| !mount["destination"].as_str().unwrap().starts_with("/dev"));
+    world.bind("dev", "/dev", &["rbind"]);
+    assert_eq!(world.output_of_run(), "0\n1:3\n");
+}
+
+/// A hook's program is the host's, never one of that name in the image, although the image is
+/// mounted by then.
+#[test]
+fn cve_2026_84042_no_program_of_the_image_runs_before_the_root_changes() {
+    need_containers!();
+    for kind in ["prestart", "createRuntime", "createContainer"] {
+        let mut world = World::new("true");
+        std::fs::create_dir(world.rootfs().join("opt")).unwrap();
+        symlink("/bin/busybox", world.rootfs().join("opt/corten-only-in-image")).unwrap();
+        let path = "/opt/corten-only-in-image";
+        world.spec["hooks"] = json!({ kind: [{ "path": path, "args": ["true"] }] });
+        let error = world.create_error();
+        assert!(error.contains(&format!("execve({path}): No such file")), "{error}");
+    }
 }
 
 /// procfs and sysfs go on real directories only.

@@ -39,7 +39,7 @@ impl Job {
     pub(super) fn makes_a_process(&self) -> bool {
         match self.kind {
             JobKind::Create { .. } | JobKind::Exec { .. } => true,
-            JobKind::Delete { .. } => false,
+            JobKind::Poststart { .. } | JobKind::Delete { .. } => false,
         }
     }
 }
@@ -49,6 +49,7 @@ impl Job {
 pub(super) enum JobKind {
     Create { container: String },
     Exec { container: String, exec: String, timeout: Option<Duration> },
+    Poststart { container: String, at_ns: u64 },
     Delete { container: String },
 }
 
@@ -132,6 +133,15 @@ impl Shim {
             JobKind::Create { container } => self.created(&container, job.asker, outcome),
             JobKind::Exec { container, exec, timeout } => {
                 self.execed(&container, &exec, timeout, job.asker, outcome);
+            }
+            JobKind::Poststart { container, at_ns } => {
+                let result = outcome.map(|_nothing| Answer::Started { at_ns });
+                if let Err(fault) = &result {
+                    self.note(&format!("poststart of {container}"), fault);
+                }
+                if let Some(asker) = job.asker {
+                    self.answer(asker, result);
+                }
             }
             JobKind::Delete { container } => {
                 self.deleted(&container, job.asker, outcome.map(drop));

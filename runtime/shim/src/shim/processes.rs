@@ -7,9 +7,10 @@ use corten_sys_linux::fdpass;
 use corten_sys_linux::pidfd::Exit;
 use rustix::io::Errno;
 
+use super::jobs::JobKind;
 use super::{Due, Shim, Source, now_ns};
 use crate::builder;
-use crate::container::{Life, Starting};
+use crate::container::{Asker, Life, Starting};
 use crate::fault::internal;
 use crate::poller::{PRIORITY, READ};
 use crate::protocol::{Answer, Event, Exited, Fault, FaultCode};
@@ -142,6 +143,10 @@ impl Shim {
                 if let Err(fault) = builder::mark_started(&self.spec.state_dir, id) {
                     self.journal.note(&format!("start: {fault}"));
                 }
+                if builder::has_poststart(&self.spec.state_dir, id) {
+                    self.unwatch(&gate, token);
+                    return self.poststart(asker, id, at_ns);
+                }
                 Ok(Answer::Started { at_ns })
             }
             Ok(received) => {
@@ -152,6 +157,19 @@ impl Shim {
         };
         self.unwatch(&gate, token);
         self.answer(asker, result);
+    }
+
+    /// Runs what a start must run before it is answered.
+    fn poststart(&mut self, asker: Asker, id: &str, at_ns: u64) {
+        let (state_dir, name) = (self.spec.state_dir.clone(), id.to_owned());
+        let kind = JobKind::Poststart { container: id.to_owned(), at_ns };
+        let started = self.start_job(kind, Some(asker), move || {
+            builder::poststart(&state_dir, &name).map(|()| None)
+        });
+        if let Err(fault) = started {
+            self.note("poststart", &fault);
+            self.answer(asker, Err(fault));
+        }
     }
 
     /// Reaps children that nobody will ask about: processes that a job made and gave up. As a zombie

@@ -38,6 +38,26 @@ impl Links {
         )
     }
 
+    /// The addresses of a link that are neither of limited scope nor of limited life: those that
+    /// somebody gave it, and that the kernel does not make again by itself.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn lasting_addresses(&mut self, link: u32) -> Result<Vec<Address>, NetlinkError> {
+        let mut message = AddressMessage::default();
+        message.header.index = link;
+        let message = RouteNetlinkMessage::GetAddress(message);
+        self.list(
+            &message,
+            || format!("list addresses of link {link}"),
+            move |message: AddressMessage| {
+                let lasting = message.header.scope == AddressScope::Universe
+                    && message.header.flags.contains(AddressHeaderFlags::Permanent);
+                lasting.then(|| read(&message)).flatten().filter(|address| address.link == link)
+            },
+        )
+    }
+
     /// The addresses of all links.
     ///
     /// # Errors

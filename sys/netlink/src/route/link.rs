@@ -279,6 +279,26 @@ impl Links {
         self.change(&message, 0, || format!("set link {index} to {change:?}"))
     }
 
+    /// Moves a link to another network namespace under a name there; it arrives down and without
+    /// addresses. The kernel moves first and renames then: when the name is taken there, the link
+    /// has moved already.
+    ///
+    /// # Errors
+    /// EEXIST when the name is taken there; EINVAL for a link that cannot leave (loopback).
+    pub fn move_link(
+        &mut self,
+        index: u32,
+        namespace: impl AsFd,
+        name: &str,
+    ) -> Result<(), NetlinkError> {
+        let mut message = LinkMessage::default();
+        message.header.index = index;
+        message.attributes.push(LinkAttribute::NetNsFd(namespace.as_fd().as_raw_fd()));
+        message.attributes.push(LinkAttribute::IfName(name.to_owned()));
+        let message = RouteNetlinkMessage::SetLink(message);
+        self.change(&message, 0, || format!("move link {index} as {name}"))
+    }
+
     /// Sets how a bridge's port behaves.
     ///
     /// # Errors
