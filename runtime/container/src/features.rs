@@ -16,3 +16,9 @@ pub const HOOKS: [&str; 6] =
 
 /// Whether mounts can be id-mapped (`mountExtensions.idmap`).
 pub const IDMAPPED_MOUNTS: bool = true;
+
+/// The block `linux.seccomp` of the features document, for a kernel of this version (major, minor).
+#[must_use]
+pub fn seccomp(kernel: (u32, u32)) -> oci_spec::runtime::Seccomp {
+    corten_runtime_seccomp::features(kernel)
+}

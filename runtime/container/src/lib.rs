@@ -4,8 +4,8 @@
 //! before the one `clone3` (cgroup made and limited, sources of mounts opened, strings laid out).
 //! The child only walks the plan with system calls, and says what failed as step, object and errno.
 //!
-//! Non-goals: images, logs, supervising (the shim's), the command line (`corten-run`'s), and for
-//! now seccomp and LSM labels, which are refused by name rather than ignored.
+//! Non-goals: images, logs, supervising (the shim's), the command line (`corten-run`'s).
+//! What of the specification is not honoured is refused by name rather than ignored.
 //!
 //! Entry types: [`Plan`], [`create`], [`exec`], [`StateDir`], [`kill`], [`delete`]. Privileges:
 //! root, or at least `CAP_SYS_ADMIN` and the capabilities that the container gets.

@@ -8,6 +8,7 @@ mod namespaces;
 mod net_devices;
 mod process;
 mod resources;
+mod seccomp;
 #[cfg(test)]
 mod tests;
 mod tuning;
@@ -18,7 +19,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use corten_runtime_cgroup::{CgroupPath, Resources};
-use corten_sys_linux::{clone, mount, seccomp};
+use corten_sys_linux::{clone, mount};
 use oci_spec::runtime::{Linux, Spec};
 
 pub(crate) use devices::{DEFAULT_DEVICES, DEV_LINKS, Device};
@@ -28,6 +29,7 @@ pub(crate) use mounts::{Mount, MountKind};
 pub(crate) use namespaces::{IdMap, Namespaces};
 pub(crate) use net_devices::NetDevice;
 pub(crate) use process::Process;
+pub(crate) use seccomp::{Load, Seccomp};
 pub(crate) use tuning::Tuning;
 
 use process::environment;
@@ -109,8 +111,7 @@ pub struct Plan {
     pub(crate) needs_cgroup: bool,
     /// The user of the host who is to own the cgroup.
     pub(crate) cgroup_owner: Option<u32>,
-    /// The compiled filter; nothing compiles one yet, and a specification with one is refused.
-    pub(crate) seccomp: Option<Vec<seccomp::Instruction>>,
+    pub(crate) seccomp: Option<Seccomp>,
     /// `_ses.<id>`, unless the caller's keyring is kept.
     pub(crate) keyring: Option<CString>,
     pub(crate) process: Process,
@@ -186,7 +187,7 @@ impl Plan {
                 || linux.cgroups_path().as_ref().is_some_and(|path| !path.as_os_str().is_empty()),
             cgroup_owner: cgroup_owner(&namespaces, &mounts, process.uid.as_raw()),
             resources: resources::plan(linux, options.allow_missing_controllers)?,
-            seccomp: None,
+            seccomp: Seccomp::new(linux)?,
             mounts,
             namespaces,
             keyring,
@@ -209,7 +210,6 @@ fn refuse_unsupported(spec: &Spec) -> Result<(), PlanError> {
     refuse(spec.vm().is_some(), "vm")?;
     refuse(spec.zos().is_some(), "zos")?;
     let Some(linux) = spec.linux() else { return Ok(()) };
-    refuse(linux.seccomp().is_some(), "linux.seccomp")?;
     refuse(linux.intel_rdt().is_some(), "linux.intelRdt")
 }
 
