@@ -15,6 +15,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("sys/linux", 0),
     ("sys/netlink", 1),
     ("runtime/cgroup", 1),
+    ("runtime/seccomp", 1),
     ("cni/types", 1),
     ("support/", 1),
     ("runtime/container", 2),

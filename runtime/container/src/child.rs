@@ -6,6 +6,7 @@
 
 mod copy_up;
 mod devices;
+mod filter;
 mod hooks;
 mod lsm;
 mod process;
@@ -34,7 +35,7 @@ pub(crate) use sources::set_bind_attributes;
 /// The step of looking for the program, as failures name it.
 pub(crate) const PROGRAM: &str = Step::Program.name();
 
-use crate::plan::{Plan, Process};
+use crate::plan::{Plan, Process, Seccomp};
 
 /// What releases the child to its program.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +65,7 @@ pub(crate) struct Common<'a> {
     pub(crate) gate: Gate<'a>,
     pub(crate) streams: Streams<'a>,
     pub(crate) keyring: Option<&'a CStr>,
-    pub(crate) seccomp: Option<&'a [corten_sys_linux::seccomp::Instruction]>,
+    pub(crate) seccomp: Option<&'a Seccomp>,
     /// What runs between the gate and the program.
     pub(crate) start_hooks: Option<StartHooks<'a>>,
 }

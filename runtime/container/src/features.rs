@@ -25,7 +25,7 @@ pub fn features() -> Value {
             "namespaces": NAMESPACES,
             "capabilities": capabilities(),
             "cgroup": cgroup(),
-            "seccomp": { "enabled": false },
+            "seccomp": corten_runtime_seccomp::features(kernel()),
             "apparmor": { "enabled": true },
             "selinux": { "enabled": true },
             "intelRdt": { "enabled": true },
@@ -34,6 +34,15 @@ pub fn features() -> Value {
         },
     })
 }
+
+/// The running kernel's version. One that cannot be read supports no flag.
+fn kernel() -> (u32, u32) {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy();
+    let mut numbers = release.split(['.', '-', '+']).map(|text| text.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
 fn capabilities() -> Vec<String> {
     let mut names: Vec<_> = caps::all().into_iter().collect();
     names.sort_unstable_by_key(caps::Capability::index);

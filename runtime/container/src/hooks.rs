@@ -35,8 +35,8 @@ const HOOKS_FILE: &str = "hooks.json";
 /// What a hook reads on its standard input (runtime.md, "State").
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Told<'a> {
-    oci_version: &'a str,
+pub(crate) struct Told<'a> {
+    pub(crate) oci_version: &'a str,
     id: &'a str,
     status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,7 +47,7 @@ struct Told<'a> {
 }
 
 impl<'a> Told<'a> {
-    fn of_plan(plan: &'a Plan, status: Status, pid: Option<i32>) -> Self {
+    pub(crate) fn of_plan(plan: &'a Plan, status: Status, pid: Option<i32>) -> Self {
         Self {
             oci_version: &plan.oci_version,
             id: plan.id.as_str(),
@@ -58,7 +58,7 @@ impl<'a> Told<'a> {
         }
     }
 
-    fn of_state(state: &'a State, status: Status, pid: Option<i32>) -> Self {
+    pub(crate) fn of_state(state: &'a State, status: Status, pid: Option<i32>) -> Self {
         Self {
             oci_version: &state.oci_version,
             id: &state.id,

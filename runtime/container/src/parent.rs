@@ -1,5 +1,6 @@
 //! The parent's side: what can fail without a child is done before there is one.
 
+mod agent;
 mod cgroup;
 mod device_filter;
 mod exec;
@@ -29,7 +30,8 @@ pub use sync::{parse_failure, release};
 use crate::child::{self, Common, Gate, Prepared, StartHooks, Streams};
 use crate::plan::{Plan, Process};
 use crate::state::{FIFO_FILE, STATE_VERSION, State, now_rfc3339, process_stat};
-use crate::{CreateError, PlanError, StateDir, hooks, rdt};
+use crate::{CreateError, PlanError, StateDir, Status, hooks, rdt};
+use agent::Agent;
 use rights::Rights;
 use undo::Undo;
 
@@ -142,7 +144,7 @@ pub fn create(
         },
         streams: streams.borrow(),
         keyring: plan.keyring.as_deref(),
-        seccomp: plan.seccomp.as_deref(),
+        seccomp: plan.seccomp.as_ref(),
         start_hooks: start_state
             .as_ref()
             .map(|state| StartHooks { hooks: &plan.hooks.start_container, state: state.as_fd() }),
@@ -166,9 +168,16 @@ pub fn create(
         hooks::tell_start(&plan, pid, file)?;
     }
     sync::go(&parent)?;
-    let master = sync::until_ready(&parent, pidfd.as_fd(), parenthood, || {
+    let raw_pid = pid.as_raw_nonzero().get();
+    let agent = Agent::of(plan.seccomp.as_ref(), || {
+        hooks::Told::of_plan(&plan, Status::Creating, Some(raw_pid))
+    });
+    let run_hooks = || {
         undo.hooks(hooks::Poststop::of_plan(&plan));
         hooks::while_created(&plan, pid, pidfd.as_fd())
+    };
+    let master = sync::until_ready(&parent, pidfd.as_fd(), parenthood, run_hooks, |number| {
+        agent.iter().try_for_each(|agent| agent.hand_over(pidfd.as_fd(), raw_pid, number))
     })?;
     let master = deliver(master, console)?;
     if matches!(gate, OpenGate::Socket(_)) {
@@ -176,6 +185,9 @@ pub fn create(
     }
     folders.keep(states, plan.id.as_str())?;
     hooks::keep(states, &plan)?;
+    if let Some(seccomp) = &plan.seccomp {
+        states.keep_filter(&plan.id, seccomp.filter())?;
+    }
     states.save(&plan.id, &state_of(&plan, pid, group.is_some())?)?;
     undo.keep();
     Ok(Created { pid, pidfd, master, warnings })
@@ -405,6 +417,7 @@ fn state_of(plan: &Plan, pid: Pid, own_cgroup: bool) -> Result<State, CreateErro
         cgroup_path: if own_cgroup { plan.cgroup.as_str().to_owned() } else { String::new() },
         systemd_unit: plan.unit.as_ref().map(|unit| unit.name().to_owned()),
         namespaces: plan.namespaces.own_names(),
+        seccomp: plan.seccomp.is_some(),
         personality: plan.process.tuning.personality,
         memory_policy: plan
             .process

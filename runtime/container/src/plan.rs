@@ -9,6 +9,7 @@ mod net_devices;
 mod process;
 mod rdt;
 pub(crate) mod resources;
+mod seccomp;
 #[cfg(test)]
 mod tests;
 mod tuning;
@@ -19,7 +20,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use corten_runtime_cgroup::{CgroupPath, Resources, Unit};
-use corten_sys_linux::{clone, mount, seccomp};
+use corten_sys_linux::{clone, mount};
 use oci_spec::runtime::{Linux, Spec};
 
 pub(crate) use devices::{DEFAULT_DEVICES, DEV_LINKS, Device};
@@ -30,6 +31,7 @@ pub(crate) use namespaces::{IdMap, Namespaces};
 pub(crate) use net_devices::NetDevice;
 pub(crate) use process::Process;
 pub(crate) use rdt::Rdt;
+pub(crate) use seccomp::{Load, Seccomp};
 pub(crate) use tuning::Tuning;
 
 use process::environment;
@@ -117,8 +119,7 @@ pub struct Plan {
     pub(crate) needs_cgroup: bool,
     /// The user of the host who is to own the cgroup.
     pub(crate) cgroup_owner: Option<u32>,
-    /// The compiled filter; nothing compiles one yet, and a specification with one is refused.
-    pub(crate) seccomp: Option<Vec<seccomp::Instruction>>,
+    pub(crate) seccomp: Option<Seccomp>,
     /// `_ses.<id>`, unless the caller's keyring is kept.
     pub(crate) keyring: Option<CString>,
     pub(crate) process: Process,
@@ -197,7 +198,7 @@ impl Plan {
                 || linux.cgroups_path().as_ref().is_some_and(|path| !path.as_os_str().is_empty()),
             cgroup_owner: cgroup_owner(&namespaces, &mounts, process.uid.as_raw()),
             resources: resources::plan(linux, options.allow_missing_controllers)?,
-            seccomp: None,
+            seccomp: Seccomp::new(linux)?,
             mounts,
             namespaces,
             keyring,
@@ -208,19 +209,16 @@ impl Plan {
     }
 }
 
-/// What the specification can say and this runtime does not do (yet). Silence would be a lie: a
-/// container without the filter or label that was asked for looks like one that has it.
+/// What is another platform's. A specification that asks for it is not meant for this runtime.
 fn refuse_unsupported(spec: &Spec) -> Result<(), PlanError> {
-    let later = "this runtime does not honour it yet; remove the field";
+    let why = "this runtime makes Linux containers; remove the field";
     let refuse = |present: bool, field: &str| {
-        if present { Err(PlanError::unsupported(field, later)) } else { Ok(()) }
+        if present { Err(PlanError::unsupported(field, why)) } else { Ok(()) }
     };
     refuse(spec.solaris().is_some(), "solaris")?;
     refuse(spec.windows().is_some(), "windows")?;
     refuse(spec.vm().is_some(), "vm")?;
-    refuse(spec.zos().is_some(), "zos")?;
-    let Some(linux) = spec.linux() else { return Ok(()) };
-    refuse(linux.seccomp().is_some(), "linux.seccomp")
+    refuse(spec.zos().is_some(), "zos")
 }
 
 /// A string of the specification as the kernel takes it.

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use corten_runtime_seccomp::Filter;
 use corten_sys_linux::pidfd::Pidfd;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{ContainerId, StateError};
 
 const STATE_FILE: &str = "state.json";
+const FILTER_FILE: &str = "seccomp.json";
 /// A container of the command line that waits for `start`; the file is a FIFO.
 pub(crate) const FIFO_FILE: &str = "exec.fifo";
 /// A container whose start is somebody's socket; the file is a marker.
@@ -78,6 +80,9 @@ pub struct State {
     pub systemd_unit: Option<String>,
     /// Which kinds of namespaces it does not share with the host, by their names in `/proc`.
     pub namespaces: Vec<String>,
+    /// Every process of it gets the filter that is kept beside this file.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub seccomp: bool,
     /// The personality of all its processes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub personality: Option<u32>,
@@ -228,6 +233,22 @@ impl StateDir {
         if waits { Status::Created } else { Status::Running }
     }
 
+    /// Keeps a container's filter for later processes, compiled: what becomes of its profile
+    /// meanwhile does not matter.
+    pub(crate) fn keep_filter(&self, id: &ContainerId, filter: &Filter) -> Result<(), StateError> {
+        let path = self.container(id).join(FILTER_FILE);
+        let text = serde_json::to_vec(filter).map_err(std::io::Error::from);
+        text.and_then(|text| std::fs::write(&path, text))
+            .map_err(|source| file_error("write", &path, source))
+    }
+
+    /// The filter that was kept.
+    pub(crate) fn filter(&self, id: &ContainerId) -> Result<Filter, StateError> {
+        let path = self.container(id).join(FILTER_FILE);
+        let text = std::fs::read(&path).map_err(|source| file_error("read", &path, source))?;
+        serde_json::from_slice(&text).map_err(|source| StateError::Damaged { path, source })
+    }
+
     /// Marks a container whose start is a socket as not started yet.
     pub(crate) fn mark_pending(&self, id: &ContainerId) -> Result<(), StateError> {
         let path = self.container(id).join(PENDING_FILE);
@@ -333,6 +354,7 @@ mod tests {
             cgroup_path: "/c".into(),
             systemd_unit: None,
             namespaces: vec!["pid".into()],
+            seccomp: false,
             personality: None,
             memory_policy: None,
         }

@@ -31,6 +31,17 @@ pub fn close_from(first: u32) -> rustix::io::Result<()> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) }).map(drop)
 }
 
+/// Closes one descriptor by its number, by the one call that no filter denies. Does not allocate.
+///
+/// Only for a cloned child, as [`close_from`] is.
+///
+/// # Errors
+/// `EBADF` when it is not open.
+pub fn close_one(number: RawFd) -> rustix::io::Result<()> {
+    // SAFETY: the caller is a child about to exec: no owner in it runs a destructor any more.
+    check(unsafe { libc::close(number).into() }).map(drop)
+}
+
 /// Makes descriptor number `target` a copy of `fd`, inherited across exec. Does not allocate.
 ///
 /// For a child that lays out its descriptor table before exec: whatever had that number is closed.

@@ -5,6 +5,7 @@
 
 mod cri;
 mod k8s;
+mod seccomp;
 
 use std::path::Path;
 
@@ -14,6 +15,7 @@ fn main() -> Result<()> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
     let workspace = workspace.context("the package is in the workspace")?;
     cri::generate(workspace).context("api/cri")?;
+    seccomp::generate(workspace).context("runtime/seccomp")?;
     let folder = workspace.join(k8s::OUTPUT);
     for (name, content) in k8s::run().context("api/k8s")? {
         let path = folder.join(name);

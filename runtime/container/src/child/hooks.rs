@@ -13,7 +13,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::Common;
 use super::report::{At as _, Failure, Outcome, Step};
-use crate::plan::Hook;
+use crate::plan::{Hook, Load};
 
 /// The hooks, and the state that each reads.
 #[derive(Debug, Clone, Copy)]
@@ -74,8 +74,10 @@ fn become_hook(common: &Common<'_>, hook: &Hook, state: BorrowedFd<'_>) -> Errno
     let prepare = || {
         fd::place_at(state, 0)?;
         fd::close_range_cloexec(3)?;
-        if let Some(filter) = common.seccomp {
-            seccomp::install(filter, 0)?;
+        // A filter that was loaded earlier is inherited.
+        let late = common.seccomp.filter(|one| one.load(common.process) == Load::Last);
+        if let Some(filter) = late {
+            seccomp::install(filter.program(), filter.flags())?;
         }
         signal::reset_for_exec();
         Ok(())

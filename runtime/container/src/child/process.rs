@@ -7,15 +7,15 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use corten_sys_linux::exec::exit_now;
 use corten_sys_linux::path::{Leaf, cwd_is_inside_root};
 use corten_sys_linux::rustix::io::Errno;
-use corten_sys_linux::{caps, fd, keyring, mount, pty, seccomp, signal};
+use corten_sys_linux::{caps, fd, keyring, mount, pty, signal};
 use rustix::fs::{Access, FileType, Gid, Mode, Uid};
 use rustix::process::DumpableBehavior;
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use super::report::{At as _, Failure, Outcome, READY, Step, TERMINAL, say, say_with};
 use super::rootfs::Root;
-use super::{Common, Gate, Streams, hooks, lsm, tuning};
-use crate::plan::Process;
+use super::{Common, Gate, Streams, filter, hooks, lsm, tuning};
+use crate::plan::{Load, Process};
 
 /// Root of the user namespace that this process has just come into.
 pub(super) fn become_root<'a>() -> Outcome<'a, ()> {
@@ -83,6 +83,7 @@ fn prepare<'a>(common: &'a Common<'_>) -> Outcome<'a, &'a CStr> {
     for (name, resource, limit) in &process.rlimits {
         rustix::process::setrlimit(*resource, *limit).at(Step::Rlimit, name.to_bytes())?;
     }
+    filter::load(common, Load::Privileged)?;
     credentials(process)?;
     let cwd = process.cwd.to_bytes();
     rustix::process::chdir(&*process.cwd).at(Step::Cwd, cwd)?;
@@ -90,6 +91,7 @@ fn prepare<'a>(common: &'a Common<'_>) -> Outcome<'a, &'a CStr> {
         return Err(Failure::new(Step::CwdOutside, cwd, Errno::PERM));
     }
     let program = find_program(process)?;
+    filter::load(common, Load::Ready)?;
     say(common.sync.get(), READY).at(Step::Wait, b"parent")?;
     Ok(program)
 }
@@ -235,8 +237,7 @@ fn narrow<'a>(common: &Common<'_>) -> Outcome<'a, Kept> {
 fn run(common: &Common<'_>, kept: Kept, program: &CStr) -> i32 {
     // The parent's socket comes right after what is kept. Without a gate it is in all places, and
     // the parent waits for the end of all.
-    let after = kept.state.as_raw_fd().unsigned_abs().saturating_add(1);
-    let failure = match fd::close_from(after)
+    let failure = match fd::close_one(common.sync.get().as_raw_fd())
         .at(Step::CloseFds, b"")
         .and_then(|()| wait(common.gate, kept.gate))
         .and_then(|()| hooks::run(common, kept.state))
@@ -264,12 +265,10 @@ fn wait<'a>(gate: Gate<'_>, kept: BorrowedFd<'_>) -> Outcome<'a, ()> {
 }
 
 fn execute<'a>(common: &'a Common<'_>, program: &'a CStr) -> Failure<'a> {
-    if let Some(filter) = common.seccomp
-        && let Err(failure) = seccomp::install(filter, 0).at(Step::Seccomp, b"")
-    {
+    signal::reset_for_exec();
+    if let Err(failure) = filter::load(common, Load::Last) {
         return failure;
     }
-    signal::reset_for_exec();
     match common.process.image.exec(program) {
         Ok(never) => match never {},
         Err(errno) => Failure::new(Step::Exec, program.to_bytes(), errno),

@@ -15,6 +15,9 @@ pub(crate) const HOOKS: u8 = b'H';
 pub(crate) const SECOND: u8 = b'S';
 /// The terminal's master comes with this.
 pub(crate) const TERMINAL: u8 = b'T';
+/// The filter has a listener; its descriptor's number follows.
+pub(crate) const LISTENER: u8 = b'L';
+pub(crate) const LISTENER_BYTES: usize = 5;
 const FAILURE: u8 = b'F';
 /// Kind, step, errno.
 const HEADER_BYTES: usize = 6;
@@ -176,7 +179,9 @@ pub(crate) fn say_with(
 
 /// Sends a record of one byte.
 pub(crate) fn say(to: BorrowedFd<'_>, record: u8) -> rustix::io::Result<()> {
-    rustix::net::send(to, &[record], SendFlags::NOSIGNAL).map(drop)
+    // Not send(2): a filter that is loaded early may know only what other runtimes use. Whoever runs
+    // this ignores SIGPIPE, or dies of it as it would of the error.
+    rustix::io::write(to, &[record]).map(drop)
 }
 
 /// A record as the parent reads it.
@@ -186,6 +191,7 @@ pub(crate) enum Message {
     Hooks,
     Second,
     Terminal,
+    Listener(i32),
     Failed(crate::ChildFailure),
 }
 
@@ -195,6 +201,10 @@ pub(crate) fn parse(record: &[u8]) -> Option<Message> {
         [READY] => Some(Message::Ready),
         [HOOKS] => Some(Message::Hooks),
         [SECOND] => Some(Message::Second),
+        [LISTENER, n0, n1, n2, n3] => {
+            let number = i32::from_le_bytes([*n0, *n1, *n2, *n3]);
+            (number >= 0).then_some(Message::Listener(number))
+        }
         [TERMINAL] => Some(Message::Terminal),
         [FAILURE, step, e0, e1, e2, e3, object @ ..] if object.len() <= OBJECT_BYTES_MAX => {
             let step = Step::ALL.get(usize::from(*step))?;

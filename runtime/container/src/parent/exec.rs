@@ -11,6 +11,7 @@ use corten_sys_linux::ns::{self, Kind};
 use corten_sys_linux::tuning::{MemoryPolicy, NODES_MAX};
 use rustix::thread::CpuSet;
 
+use super::agent::Agent;
 use super::rights::Rights;
 use super::undo::Undo;
 use super::{
@@ -18,7 +19,8 @@ use super::{
     limit_capabilities, lsm, prepare, split, sync,
 };
 use crate::child::{self, Common, Gate, Target};
-use crate::plan::{Process, Tuning};
+use crate::hooks::Told;
+use crate::plan::{Process, Seccomp, Tuning};
 use crate::state::State;
 use crate::{ContainerId, CreateError, PlanError, StateDir, Status};
 
@@ -78,6 +80,10 @@ pub fn exec(
     if paused && !options.ignore_paused {
         return Err(CreateError::NotRunning { status: Status::Paused });
     }
+    let seccomp = match state.seccomp {
+        true => Some(Seccomp::of(states.filter(id)?)),
+        false => None,
+    };
     let sync = sync::Pair::new()?;
     let (streams, console) = split(stdio);
     let common = Common {
@@ -86,7 +92,7 @@ pub fn exec(
         gate: Gate::Open,
         streams: streams.borrow(),
         keyring: None,
-        seccomp: None,
+        seccomp: seccomp.as_ref(),
         start_hooks: None,
     };
     let place = cgroup::Placement::new(group.as_ref()).map_err(error)?;
@@ -111,7 +117,12 @@ pub fn exec(
     let Cloned { pid, pidfd } = cloned;
     prepare::oom_score(&process, pid, &mut warnings)?;
     sync::go(&parent)?;
-    let master = sync::until_ready(&parent, pidfd.as_fd(), parenthood, || Ok(()))?;
+    let agent = Agent::of(seccomp.as_ref(), || Told::of_state(&state, status, Some(state.pid)));
+    let no_hooks = || Ok(());
+    let master = sync::until_ready(&parent, pidfd.as_fd(), parenthood, no_hooks, |number| {
+        let pid = pid.as_raw_nonzero().get();
+        agent.iter().try_for_each(|agent| agent.hand_over(pidfd.as_fd(), pid, number))
+    })?;
     let master = deliver(master, console)?;
     sync::until_executed(&parent)?;
     undo.keep();

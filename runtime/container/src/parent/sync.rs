@@ -62,9 +62,7 @@ pub(super) fn second(
         Some((Message::Second, Some(pidfd))) => Pidfd::from(pidfd),
         Some((Message::Failed(failure), _)) => return Err(failure.into()),
         None => return Err(ended(first.pidfd.as_fd(), parenthood)),
-        Some((Message::Ready | Message::Hooks | Message::Second | Message::Terminal, _)) => {
-            return Err(garbled());
-        }
+        Some(_other) => return Err(garbled()),
     };
     if parenthood == Parenthood::Caller {
         Pidfd::from(first.pidfd).wait().map_err(error)?;
@@ -79,6 +77,7 @@ pub(super) fn until_ready(
     child: BorrowedFd<'_>,
     parenthood: Parenthood,
     hooks: impl FnOnce() -> Result<(), CreateError>,
+    listener: impl Fn(i32) -> Result<(), CreateError>,
 ) -> Result<Option<OwnedFd>, CreateError> {
     let from_now = || Instant::now() + Duration::from_secs(SETUP_SECONDS_MAX);
     let mut deadline = from_now();
@@ -92,6 +91,10 @@ pub(super) fn until_ready(
                 hooks.take().ok_or_else(garbled)?()?;
                 // They may take as long as their timeouts say.
                 deadline = from_now();
+                go(parent)?;
+            }
+            Some((Message::Listener(number), _)) => {
+                listener(number)?;
                 go(parent)?;
             }
             Some((Message::Failed(failure), _)) => return Err(failure.into()),
@@ -108,9 +111,7 @@ pub(super) fn until_executed(parent: &OwnedFd) -> Result<(), CreateError> {
         // Exec closed the child's end.
         None => Ok(()),
         Some((Message::Failed(failure), _)) => Err(failure.into()),
-        Some((Message::Ready | Message::Hooks | Message::Second | Message::Terminal, _)) => {
-            Err(garbled())
-        }
+        Some(_other) => Err(garbled()),
     }
 }
 
@@ -209,6 +210,10 @@ pub fn release(gate: BorrowedFd<'_>, timeout: Duration) -> Result<(), CreateErro
 pub fn parse_failure(record: &[u8]) -> Option<ChildFailure> {
     match child::parse(record)? {
         Message::Failed(failure) => Some(failure),
-        Message::Ready | Message::Hooks | Message::Second | Message::Terminal => None,
+        Message::Ready
+        | Message::Hooks
+        | Message::Second
+        | Message::Terminal
+        | Message::Listener(_) => None,
     }
 }

@@ -48,9 +48,7 @@ fn the_smallest_specification_is_a_plan() {
 /// it: never silence.
 #[test]
 fn what_is_not_honoured_is_named() {
-    let seccomp = json!({ "defaultAction": "SCMP_ACT_ALLOW" });
     for (path, value) in [
-        ("linux/seccomp", seccomp),
         ("linux/personality", json!({ "domain": "LINUX", "flags": ["X"] })),
         ("linux/resources", json!({ "memory": { "kernel": 3 } })),
         ("linux/resources", json!({ "memory": { "useHierarchy": false } })),

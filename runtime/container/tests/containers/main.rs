@@ -16,6 +16,7 @@ mod limits;
 mod mounts;
 mod net;
 mod nothing_left;
+mod seccomp;
 mod security;
 mod time;
 mod tuning;
