@@ -205,9 +205,12 @@ impl Actor {
         Ok(())
     }
 
-    /// Gives back what the pod holds on this node outside of the runtime.
+    /// Gives back what the pod holds on this node outside of the runtime. Its folder goes after
+    /// its logs: as long as it is there, a kubelet that was killed in between, or `corten reset`,
+    /// knows whose they are.
     async fn release(&self) -> Done {
         *self.volumes.lock().await = None;
+        self.remove_logs().await;
         if let Err(error) = volumes::tear_down(self.host.pod_folder(&self.uid)).await {
             return Done::Again(error.message());
         }
@@ -215,22 +218,24 @@ impl Actor {
         self.host.images.forget_pod(self.uid.as_str());
         let (cgroups, uid) = (self.host.cgroups.clone(), self.uid.clone());
         match tokio::task::spawn_blocking(move || cgroups.remove_pod(&uid)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Done::Again(chain(&error)),
-            Err(error) => return Done::Again(error.to_string()),
+            Ok(Ok(())) => Done::Released,
+            Ok(Err(error)) => Done::Again(chain(&error)),
+            Err(error) => Done::Again(error.to_string()),
         }
+    }
+
+    /// Logs are a convenience; that they stay behind must not keep a pod from going.
+    async fn remove_logs(&self) {
         let meta = &self.pod.metadata;
         let text = |v: &Option<String>| v.clone().unwrap_or_default();
         let logs =
             super::labels::log_folder(&text(&meta.namespace), &text(&meta.name), self.uid.as_str());
-        // Logs are a convenience; that they stay behind must not keep a pod from going.
         let logs = self.host.config.pod_logs_dir.join(logs);
         if let Err(error) = tokio::fs::remove_dir_all(&logs).await
             && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(folder = %logs.display(), %error, "logs not removed");
         }
-        Done::Released
     }
 
     async fn delete_from_api(&self) -> Done {

@@ -94,9 +94,9 @@ fn a_failure_is_told_to_people_and_to_engines() {
     assert_eq!(last["level"], "error");
     assert!(last["msg"].as_str().unwrap().contains(expected));
 
-    world.spec["linux"]["intelRdt"] = json!({});
+    world.spec["solaris"] = json!({});
     let output = world.call(&["create", "ID"]);
-    assert!(text(&output.stderr).contains("linux.intelRdt is not supported"), "{output:?}");
+    assert!(text(&output.stderr).contains("solaris is not supported"), "{output:?}");
     world.spec = json!({ "ociVersion": "1.2.0", "mounts": [{ "destination": 7 }] });
     let output = world.call(&["create", "ID"]);
     assert!(text(&output.stderr).contains("mounts[0].destination"), "{output:?}");
