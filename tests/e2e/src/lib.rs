@@ -7,10 +7,12 @@
 //! Non-goals: what a cheaper test can show. Privileges: root.
 
 mod cluster;
+mod helm;
 mod http;
 mod kubectl;
 
 pub use cluster::{Cluster, with_cluster};
+pub use helm::Helm;
 pub use http::get;
 pub use kubectl::Kubectl;
 
@@ -41,6 +43,12 @@ fn bin_dir() -> Option<PathBuf> {
 
 fn demo_image() -> Option<PathBuf> {
     std::env::var_os(DEMO_IMAGE_VARIABLE).map(PathBuf::from)
+}
+
+/// Whether `PATH` has that program.
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).exists())
 }
 
 fn owns_machine() -> bool {
