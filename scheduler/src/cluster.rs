@@ -6,7 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Node;
 
 use crate::pod::{HostPort, PodInfo, PodUid};
-use crate::resources::{BadQuantity, Resources};
+use crate::resources::{BadQuantity, Resources, amount};
 
 /// A node with the sums of what its pods take.
 #[derive(Debug)]
@@ -34,10 +34,7 @@ impl NodeInfo {
         let allocatable = Resources::read(list, field)?;
         let allowed_pods = match list.and_then(|list| list.get("pods")) {
             None => 0,
-            Some(pods) => crate::quantity::whole(&pods.0).ok_or_else(|| BadQuantity {
-                field: format!("{field}[pods]"),
-                value: pods.0.clone(),
-            })?,
+            Some(pods) => amount(pods, || format!("{field}[pods]"))?.value(),
         };
         let name = node.metadata.name.clone().unwrap_or_default();
         Ok(Self {

@@ -21,7 +21,6 @@ pub mod engine;
 pub mod framework;
 pub mod plugins;
 pub mod pod;
-mod quantity;
 pub mod queue;
 pub mod resources;
 #[cfg(test)]

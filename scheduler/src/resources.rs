@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use corten_api_k8s::quantity::Quantity as Amount;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-
-use crate::quantity;
 
 /// CPU that a container without a request is taken to use when nodes are scored, in millicores.
 const UNREQUESTED_MILLI_CPU: i64 = 100;
@@ -37,6 +36,16 @@ pub struct Resources {
 
 type Quantities = BTreeMap<String, Quantity>;
 
+/// Reads a quantity; what it is asked for is rounded up, so that no request is counted smaller
+/// than it is.
+pub(crate) fn amount(
+    quantity: &Quantity,
+    field: impl FnOnce() -> String,
+) -> Result<Amount, BadQuantity> {
+    let bad = |_no_quantity| BadQuantity { field: field(), value: quantity.0.clone() };
+    quantity.0.parse().map_err(bad)
+}
+
 impl Resources {
     /// Reads a list such as `resources.requests`; `pods` is left out, as it is no amount of a pod.
     ///
@@ -45,18 +54,16 @@ impl Resources {
     pub fn read(list: Option<&Quantities>, field: &str) -> Result<Self, BadQuantity> {
         let mut read = Self::default();
         for (name, quantity) in list.into_iter().flatten() {
-            let bad =
-                || BadQuantity { field: format!("{field}[{name}]"), value: quantity.0.clone() };
+            if name == "pods" {
+                continue;
+            }
+            let amount = amount(quantity, || format!("{field}[{name}]"))?;
             match name.as_str() {
-                "cpu" => read.milli_cpu = quantity::milli(&quantity.0).ok_or_else(bad)?,
-                "memory" => read.memory_bytes = quantity::whole(&quantity.0).ok_or_else(bad)?,
-                "ephemeral-storage" => {
-                    read.ephemeral_storage_bytes = quantity::whole(&quantity.0).ok_or_else(bad)?;
-                }
-                "pods" => {}
+                "cpu" => read.milli_cpu = amount.milli_value(),
+                "memory" => read.memory_bytes = amount.value(),
+                "ephemeral-storage" => read.ephemeral_storage_bytes = amount.value(),
                 _ => {
-                    let amount = quantity::whole(&quantity.0).ok_or_else(bad)?;
-                    read.extended.insert(name.clone(), amount);
+                    read.extended.insert(name.clone(), amount.value());
                 }
             }
         }

@@ -1,9 +1,10 @@
-//! OpenAPI v3: an index and one document per group and version, built from the kind and schema
+//! OpenAPI v3 (and, made from it, [`v2`]): an index and one document per group and version, built from the kind and schema
 //! tables. There are no descriptions; everything that clients act on is there: types, list and
 //! patch extensions, group-version-kinds, operations with their query parameters and media types.
 
 mod paths;
 mod schemas;
+pub mod v2;
 
 use std::sync::OnceLock;
 

@@ -37,7 +37,8 @@ impl Strategy for ConfigMap {
             bytes += decoded_len(value);
         }
         if bytes > DATA_BYTES_MAX {
-            errors.push(FieldError::too_long(&FieldPath::root(), DATA_BYTES_MAX));
+            // The object as a whole: upstream shows its empty path so.
+            errors.push(FieldError::too_long(&FieldPath::new("[]"), DATA_BYTES_MAX));
         }
         errors
     }

@@ -46,8 +46,14 @@ pub(crate) fn validate_template(template: &Value, path: &FieldPath) -> Vec<Field
 pub(crate) fn validate_selector(object: &Value, owner: &str) -> Vec<FieldError> {
     let path = FieldPath::new("spec").child("selector");
     let value = object.at("/spec/selector");
+    let labels = object.at("/spec/template/metadata/labels");
+    let mismatch = || {
+        let path = FieldPath::new("spec").child("template").child("metadata").child("labels");
+        FieldError::invalid(&path, labels.clone(), "`selector` does not match template `labels`")
+    };
     if value.is_null() {
-        return vec![FieldError::required(&path, "")];
+        // No selector matches nothing.
+        return vec![FieldError::required(&path, ""), mismatch()];
     }
     let selector = LabelSelector::new(value);
     let mut errors = selector.validate(&path);
@@ -55,12 +61,9 @@ pub(crate) fn validate_selector(object: &Value, owner: &str) -> Vec<FieldError> 
         let why = format!("empty selector is invalid for {owner}");
         errors.push(FieldError::invalid(&path, value.clone(), why));
     }
-    let labels = object.at("/spec/template/metadata/labels");
     let matching = selector.to_selector().filter(|_| errors.is_empty());
     if matching.is_some_and(|s| !s.matches(labels.as_object())) {
-        let path = FieldPath::new("spec").child("template").child("metadata").child("labels");
-        let why = "`selector` does not match template `labels`";
-        errors.push(FieldError::invalid(&path, labels.clone(), why));
+        errors.push(mismatch());
     }
     errors
 }

@@ -129,6 +129,11 @@ fn keep_cluster_ips(spec: &mut Value, before: &Value) {
         && spec.items("/clusterIPs").is_empty()
     {
         take_over(spec, before, "clusterIPs");
+    } else if spec.text("/clusterIP") != before.text("/clusterIP")
+        && spec.items("/clusterIPs") == before.items("/clusterIPs")
+    {
+        // A client that knows of one address only: the list follows it.
+        spec["clusterIPs"] = json!([spec.text("/clusterIP")]);
     }
     for field in ["ipFamilies", "ipFamilyPolicy"] {
         if spec.get(field).is_none() {

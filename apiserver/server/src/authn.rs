@@ -1,5 +1,6 @@
 //! Finding out who asks: a client certificate, a service-account token, or nobody.
 
+pub(crate) mod impersonate;
 pub(crate) mod token;
 
 use corten_api_k8s::status::{self, Status};
@@ -28,7 +29,7 @@ pub(crate) fn authenticate(
     from_connection: Option<&User>,
     headers: &HeaderMap,
 ) -> Result<User, Status> {
-    let user = match (from_connection, bearer(headers)) {
+    Ok(match (from_connection, bearer(headers)) {
         (Some(user), _) => user.clone(),
         (None, Some(token)) => match api.tokens.authenticate(&*api.store, token, &[]) {
             Ok(authenticated) => authenticated.user,
@@ -39,24 +40,11 @@ pub(crate) fn authenticate(
         },
         (None, None) if headers.contains_key(AUTHORIZATION) => return Err(status::unauthorized()),
         (None, None) => User::anonymous(),
-    };
-    refuse_impersonation(headers)?;
-    Ok(user)
+    })
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// Acting as somebody else is not served: doing as if the header were not there would act with
-/// rights that the client meant to give up.
-fn refuse_impersonation(headers: &HeaderMap) -> Result<(), Status> {
-    let Some(name) = headers.keys().find(|name| name.as_str().starts_with("impersonate-")) else {
-        return Ok(());
-    };
-    Err(status::bad_request(format!(
-        "the header {name} is not supported: this server does not do impersonation (kubectl's --as)"
-    )))
 }

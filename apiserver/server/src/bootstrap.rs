@@ -18,7 +18,7 @@ use crate::rest::{self, storage};
 use crate::state::Api;
 
 const NAMESPACES: &[&str] = &["default", "kube-system", "kube-public", "kube-node-lease"];
-const ENDPOINTS_INTERVAL: Duration = Duration::from_secs(10);
+const SERVICE_INTERVAL: Duration = Duration::from_secs(10);
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -38,9 +38,7 @@ pub(crate) async fn create(api: &Api, port: u16) -> Result<(), Status> {
         ensure(api, kind("", "Namespace")?, namespace).await?;
     }
     authz::bootstrap::reconcile(api).await?;
-    let address = api.allocators.first_address();
-    ensure(api, kind("", "Service")?, service(address)).await?;
-    publish_endpoints(api, port).await?;
+    publish_service(api, port).await?;
     api.ready.store(true, Ordering::Release);
     Ok(())
 }
@@ -72,6 +70,13 @@ fn service(address: IpAddr) -> Value {
             "sessionAffinity": "None",
         },
     })
+}
+
+/// The `kubernetes` Service, which comes back when somebody deletes it, and its endpoints.
+async fn publish_service(api: &Api, port: u16) -> Result<(), Status> {
+    let address = api.allocators.first_address();
+    ensure(api, kind("", "Service")?, service(address)).await?;
+    publish_endpoints(api, port).await
 }
 
 /// The endpoints of the `kubernetes` Service are this server. The slice is not the endpoint-slice
@@ -143,12 +148,12 @@ async fn keep(
 /// Starts what the server keeps doing.
 pub(crate) fn keep_up(api: &Api, port: u16, tasks: &Tasks) {
     let own = api.clone();
-    tasks.spawn("kubernetes endpoints", async move {
-        let mut interval = tokio::time::interval(ENDPOINTS_INTERVAL);
+    tasks.spawn("kubernetes service", async move {
+        let mut interval = tokio::time::interval(SERVICE_INTERVAL);
         loop {
             interval.tick().await;
-            if let Err(error) = publish_endpoints(&own, port).await {
-                tracing::warn!(cause = %error, "the endpoints of the kubernetes Service");
+            if let Err(error) = publish_service(&own, port).await {
+                tracing::warn!(cause = %error, "the kubernetes Service could not be published");
             }
         }
     });

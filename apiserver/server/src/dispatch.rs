@@ -56,6 +56,7 @@ where
     }
     let info = RequestInfo::new(&parts);
     let user = authn::authenticate(api, from_connection, &parts.headers)?;
+    let user = authn::impersonate::apply(api, user, &parts.headers)?;
     let wanted = authz::attributes(&info);
     if !api.rbac.allows(&*api.store, &user, &wanted) {
         return Err(authz::forbidden(&user, &wanted));

@@ -25,20 +25,40 @@ pub(crate) struct Documents {
     openapi: Mutex<HashMap<String, Document>>,
 }
 
+impl Documents {
+    fn made_once(
+        &self,
+        id: String,
+        make: impl FnOnce() -> Result<Document, Status>,
+    ) -> Result<Document, Status> {
+        let mut made = self.openapi.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(document) = made.get(&id) {
+            return Ok(document.clone());
+        }
+        let document = make()?;
+        made.insert(id, document.clone());
+        Ok(document)
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Document {
     body: Bytes,
+    media_type: &'static str,
     etag: HeaderValue,
 }
 
 impl Document {
     fn new(value: &Value) -> Self {
-        let body: Bytes = value.to_string().into();
+        Self::of(value.to_string().into(), "application/json")
+    }
+
+    fn of(body: Bytes, media_type: &'static str) -> Self {
         let hash = Sha256::digest(&body);
         let hex: String = hash.iter().take(16).map(|byte| format!("{byte:02X}")).collect();
         let etag = HeaderValue::from_str(&format!("\"{hex}\""))
             .unwrap_or(HeaderValue::from_static("\"\""));
-        Self { body, etag }
+        Self { body, media_type, etag }
     }
 
     fn answer(self, headers: &HeaderMap, hashed: bool) -> Response<Body> {
@@ -48,7 +68,7 @@ impl Document {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             response
         } else {
-            respond::bytes(StatusCode::OK, "application/json", self.body)
+            respond::bytes(StatusCode::OK, self.media_type, self.body)
         };
         let headers = response.headers_mut();
         headers.insert(ETAG, self.etag);
@@ -83,6 +103,7 @@ pub(crate) fn serve(
         ["api", version] => found(headers, discovery::resource_list("", version)),
         ["apis", group] => found(headers, discovery::group(group)),
         ["apis", group, version] => found(headers, discovery::resource_list(group, version)),
+        ["openapi", "v2"] => openapi_v2(api, headers),
         ["openapi", "v3"] => Ok(Document::new(openapi::index()).answer(headers, false)),
         ["openapi", "v3", "api", version] => openapi_document(api, info, headers, "", version),
         ["openapi", "v3", "apis", group, version] => {
@@ -147,19 +168,39 @@ fn openapi_document(
     group: &str,
     version: &str,
 ) -> Result<Response<Body>, Status> {
-    let id = corten_api_k8s::kinds::group_version(group, version);
-    let mut made = api.documents.openapi.lock().unwrap_or_else(PoisonError::into_inner);
-    let document = match made.get(&id) {
-        Some(document) => document.clone(),
-        None => {
-            let value = openapi::document(group, version).ok_or_else(not_found)?;
-            let document = Document::new(&value);
-            made.insert(id, document.clone());
-            document
-        }
-    };
-    drop(made);
+    let id = format!("v3/{}", corten_api_k8s::kinds::group_version(group, version));
+    let document = api.documents.made_once(id, || {
+        openapi::document(group, version).as_ref().map(Document::new).ok_or_else(not_found)
+    })?;
     Ok(document.answer(headers, info.query.get("hash").is_some()))
+}
+
+/// All of the API in one document, as protobuf if the client asks for that first.
+fn openapi_v2(api: &Api, headers: &HeaderMap) -> Result<Response<Body>, Status> {
+    let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let wanted = accept.flat_map(|value| value.split(',')).map(|clause| {
+        let base = clause.split(';').next().unwrap_or_default().trim();
+        openapi::v2::PROTOBUF_TYPES.iter().copied().find(|known| *known == base).or({
+            matches!(base, "application/json" | "application/*" | "*/*")
+                .then_some("application/json")
+        })
+    });
+    let wanted: Vec<Option<&str>> = wanted.collect();
+    let served = || status::not_acceptable(&["application/json", openapi::v2::PROTOBUF_TYPES[0]]);
+    let form = match wanted.is_empty() {
+        true => "application/json",
+        false => wanted.into_iter().flatten().next().ok_or_else(served)?,
+    };
+    let document = api.documents.made_once(format!("v2/{form}"), || {
+        Ok(match openapi::v2::PROTOBUF_TYPES.iter().find(|known| **known == form) {
+            // Whatever name the client has for it, it is answered by the valid one.
+            Some(_) => Document::of(openapi::v2::protobuf().into(), openapi::v2::PROTOBUF_TYPES[0]),
+            None => Document::new(openapi::v2::document()),
+        })
+    })?;
+    let mut response = document.answer(headers, false);
+    response.headers_mut().insert(http::header::VARY, HeaderValue::from_static("Accept"));
+    Ok(response)
 }
 
 fn version() -> Value {
@@ -193,7 +234,9 @@ fn paths() -> Value {
             paths.extend(versions.iter().map(|version| format!("/apis/{group}/{version}")));
         }
     }
-    for path in ["/healthz", "/livez", "/metrics", "/openapi/v3", "/readyz", "/version"] {
+    for path in
+        ["/healthz", "/livez", "/metrics", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
+    {
         paths.push(path.to_owned());
     }
     json!({ "paths": paths })

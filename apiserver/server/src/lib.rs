@@ -6,7 +6,7 @@
 //! transactions; `admission` stands before every write.
 //!
 //! Non-goals so far, refused with a clear error: server-side apply, custom resources,
-//! protobuf answers (bodies are read), impersonation, exec, attach and port-forward.
+//! protobuf answers (bodies are read), exec, attach and port-forward.
 //!
 //! Entry types: [`serve`], [`Config`], [`Handle`].
 //! Privileges: none beyond the port that is listened on.

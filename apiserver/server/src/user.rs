@@ -83,3 +83,10 @@ impl User {
 pub(crate) fn service_account_name(namespace: &str, name: &str) -> String {
     format!("{SERVICE_ACCOUNT}{namespace}:{name}")
 }
+
+/// The namespace and name of the service account that a user name stands for.
+pub(crate) fn service_account_of(user: &str) -> Option<(&str, &str)> {
+    let (namespace, name) = user.strip_prefix(SERVICE_ACCOUNT)?.split_once(':')?;
+    let plain = !namespace.is_empty() && !name.is_empty() && !name.contains(':');
+    plain.then_some((namespace, name))
+}

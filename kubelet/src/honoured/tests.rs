@@ -82,3 +82,28 @@ fn what_is_not_honoured_is_named_with_its_place() {
     let warned = ["spec.containers[1].securityContext.seccompProfile.type"];
     assert_eq!(paths(&findings.warned), warned);
 }
+
+/// A pod that sets nothing but the field of this path.
+fn only(path: &str) -> Value {
+    path.rsplit('.').fold(json!("given"), |inner, name| match name.strip_suffix("[]") {
+        Some(name) => json!({ name: [inner] }),
+        None => json!({ name: inner }),
+    })
+}
+
+#[test]
+fn each_field_that_is_not_honoured_is_found_where_it_stands() {
+    let mut fields = 0;
+    for (path, rule) in table::TABLE {
+        let findings = check(&only(path));
+        let found = match rule {
+            Rule::Refused(_) => &findings.refused,
+            Rule::Warned(_) => &findings.warned,
+            Rule::Honoured | Rule::Elsewhere | Rule::ByValue(_) => continue,
+        };
+        let place = path.replace("[]", "[0]");
+        assert!(found.iter().any(|finding| finding.path == place), "{path}: {findings:?}");
+        fields += 1;
+    }
+    assert!(fields > 20, "the table names few fields: {fields}");
+}

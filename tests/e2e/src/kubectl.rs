@@ -17,8 +17,7 @@ impl Kubectl {
     /// Whether it is installed.
     #[must_use]
     pub fn is_installed() -> bool {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path).any(|folder| folder.join("kubectl").exists())
+        crate::on_path("kubectl")
     }
 
     /// kubectl that caches nothing between tests.

@@ -9,10 +9,12 @@
 
 mod cluster;
 mod footprint;
+mod helm;
 mod http;
 mod kubectl;
 
 pub use cluster::{Cluster, POD_PIDS_MAX, with_cluster};
+pub use helm::Helm;
 pub use http::get;
 pub use kubectl::Kubectl;
 
@@ -43,6 +45,12 @@ fn bin_dir() -> Option<PathBuf> {
 
 fn demo_image() -> Option<PathBuf> {
     std::env::var_os(DEMO_IMAGE_VARIABLE).map(PathBuf::from)
+}
+
+/// Whether `PATH` has that program.
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).exists())
 }
 
 fn owns_machine() -> bool {

@@ -8,6 +8,8 @@ mod crash;
 mod demo;
 #[path = "main/heal.rs"]
 mod heal;
+#[path = "main/helm.rs"]
+mod helm;
 #[path = "main/kubectl.rs"]
 mod kubectl;
 #[path = "main/limits.rs"]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cluster::{Answer, Cluster, MAPS, PODS, call, config_map};
+use crate::cluster::{Answer, Cluster, MAPS, PODS, call, config_map, send};
 
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 
@@ -137,4 +137,53 @@ async fn reviews_answer() {
     let me = as_user(&cluster, "jane", "POST", path, &json!({})).await.ok();
     assert_eq!(me["status"]["userInfo"]["username"], "jane");
     assert_eq!(me["status"]["userInfo"]["groups"], json!(["system:authenticated"]));
+}
+
+async fn impersonating(
+    cluster: &Cluster,
+    user: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Answer {
+    let mut request = http::Request::get(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let service = cluster.handle.service_as(user, &[]);
+    send(service, request.body(http_body_util::Full::default()).unwrap()).await
+}
+
+#[tokio::test]
+async fn acting_as_somebody_else_needs_the_right_to_every_part() {
+    let cluster = Cluster::start().await;
+    let base = format!("{RBAC}/namespaces/default");
+    cluster.post(&format!("{base}/roles"), &role("r", &["list"], &["configmaps"])).await.ok();
+    cluster.post(&format!("{base}/rolebindings"), &binding("jane", "r", "jane")).await.ok();
+    let as_jane = [("impersonate-user", "jane")];
+    let refusal = impersonating(&cluster, "joe", MAPS, &as_jane).await;
+    assert_eq!(
+        refusal.refused(403, "Forbidden"),
+        "users \"jane\" is forbidden: User \"joe\" cannot impersonate resource \"users\" in API \
+         group \"\" at the cluster scope"
+    );
+    let mut may = role("may", &["impersonate"], &["users"]);
+    may["rules"][0]["resourceNames"] = json!(["jane"]);
+    cluster.post(&format!("{RBAC}/clusterroles"), &may).await.ok();
+    let mut bind = binding("joe", "may", "joe");
+    bind["roleRef"]["kind"] = json!("ClusterRole");
+    cluster.post(&format!("{RBAC}/clusterrolebindings"), &bind).await.ok();
+    impersonating(&cluster, "joe", MAPS, &as_jane).await.ok();
+    // As jane, and not as joe, is decided what may be done.
+    let refusal = impersonating(&cluster, "joe", PODS, &as_jane).await.refused(403, "Forbidden");
+    assert!(refusal.contains("User \"jane\" cannot list"), "{refusal}");
+    for (name, value, resource) in [
+        ("impersonate-group", "system:masters", "groups"),
+        ("impersonate-uid", "7", "uids"),
+        ("impersonate-extra-a", "b", "userextras/a"),
+    ] {
+        let headers = [("impersonate-user", "jane"), (name, value)];
+        let refusal = impersonating(&cluster, "joe", MAPS, &headers).await;
+        let refusal = refusal.refused(403, "Forbidden");
+        assert!(refusal.contains(&format!("resource {resource:?}")), "{refusal}");
+    }
 }

@@ -148,3 +148,27 @@ async fn documents_describe_the_api() {
     assert_eq!(cluster.get("/api/v1").await.ok()["kind"], "APIResourceList");
     assert_eq!(cluster.get("/readyz?verbose").await.ok().as_str().unwrap().lines().count(), 5);
 }
+
+#[tokio::test]
+async fn the_older_document_comes_as_json_and_as_protobuf() {
+    let cluster = Cluster::start().await;
+    let document = cluster.get("/openapi/v2").await.ok();
+    assert_eq!(document["swagger"], "2.0");
+    let get = async |accept: &str, etag: Option<http::HeaderValue>| {
+        let mut request = http::Request::get("/openapi/v2").header("accept", accept);
+        if let Some(etag) = etag {
+            request = request.header("if-none-match", etag);
+        }
+        crate::cluster::send(cluster.admin(), request.body(Full::default()).unwrap()).await
+    };
+    let kubectl = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    let answer = get(kubectl, None).await;
+    assert_eq!(
+        answer.headers["content-type"],
+        "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+    );
+    let etag = answer.headers["etag"].clone();
+    assert_eq!(get(kubectl, Some(etag.clone())).await.status, 304);
+    assert_eq!(get("application/json", Some(etag)).await.status, 200);
+    assert_eq!(get("text/html", None).await.status, 406);
+}

@@ -1,5 +1,10 @@
 //! kubectl's verbs, as people type them.
 
+#[path = "kubectl/access.rs"]
+mod access;
+#[path = "kubectl/tour.rs"]
+mod tour;
+
 use std::process::Stdio;
 
 use anyhow::ensure;
