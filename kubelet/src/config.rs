@@ -94,6 +94,12 @@ pub struct ConfigError {
 }
 
 impl Config {
+    /// The folder that `seccompProfile.localhostProfile` of a pod is relative to.
+    #[must_use]
+    pub fn seccomp_profiles(&self) -> PathBuf {
+        self.root.join("seccomp")
+    }
+
     /// Checks what types cannot.
     ///
     /// # Errors

@@ -8,7 +8,6 @@ use super::Verdict;
 
 const NO_APPARMOR: &str = "AppArmor profiles are not supported";
 const NO_CLAIMS: &str = "dynamic resource allocation is not supported";
-const NO_SECCOMP: &str = "seccomp profiles are not supported";
 const NO_SELINUX: &str = "SELinux is not supported; the pod runs without labels";
 const NO_VOLUME: &str = "volumes of this kind are not supported";
 const NOT_WINDOWS: &str = "it is for Windows nodes";
@@ -32,14 +31,6 @@ fn app_armor(value: &Value) -> Option<Verdict> {
         "" | "Unconfined" => None,
         "RuntimeDefault" => Some(Verdict::Warned("the pod runs without an AppArmor profile")),
         _ => Some(Verdict::Refused(NO_APPARMOR)),
-    }
-}
-
-fn seccomp(value: &Value) -> Option<Verdict> {
-    match text(value) {
-        "" | "Unconfined" => None,
-        "RuntimeDefault" => Some(Verdict::Warned("the pod runs without a seccomp profile")),
-        _ => Some(Verdict::Refused(NO_SECCOMP)),
     }
 }
 
@@ -184,8 +175,8 @@ pub(super) static TABLE: &[(&str, Rule)] = &[
     ("spec.containers[].securityContext.runAsNonRoot", Honoured),
     ("spec.containers[].securityContext.runAsUser", Honoured),
     ("spec.containers[].securityContext.seLinuxOptions", Warned(NO_SELINUX)),
-    ("spec.containers[].securityContext.seccompProfile.localhostProfile", Refused(NO_SECCOMP)),
-    ("spec.containers[].securityContext.seccompProfile.type", ByValue(seccomp)),
+    ("spec.containers[].securityContext.seccompProfile.localhostProfile", Honoured),
+    ("spec.containers[].securityContext.seccompProfile.type", Honoured),
     ("spec.containers[].securityContext.windowsOptions", Warned(NOT_WINDOWS)),
     ("spec.containers[].startupProbe.exec.command", Honoured),
     ("spec.containers[].startupProbe.failureThreshold", Honoured),
@@ -258,8 +249,8 @@ pub(super) static TABLE: &[(&str, Rule)] = &[
     ("spec.securityContext.runAsUser", Honoured),
     ("spec.securityContext.seLinuxChangePolicy", Warned(NO_SELINUX)),
     ("spec.securityContext.seLinuxOptions", Warned(NO_SELINUX)),
-    ("spec.securityContext.seccompProfile.localhostProfile", Refused(NO_SECCOMP)),
-    ("spec.securityContext.seccompProfile.type", ByValue(seccomp)),
+    ("spec.securityContext.seccompProfile.localhostProfile", Honoured),
+    ("spec.securityContext.seccompProfile.type", Honoured),
     ("spec.securityContext.supplementalGroups", Honoured),
     ("spec.securityContext.supplementalGroupsPolicy", ByValue(groups_policy)),
     ("spec.securityContext.sysctls[].name", Honoured),

@@ -67,7 +67,7 @@ fn what_is_not_honoured_is_named_with_its_place() {
     let pod = json!({"spec": {
         "containers": [
             {"name": "a", "livenessProbe": {"grpc": {"port": 1}}},
-            {"name": "b", "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}}}],
+            {"name": "b", "securityContext": {"appArmorProfile": {"type": "RuntimeDefault"}}}],
         "volumes": [{"name": "v", "nfs": {"server": "s", "path": "/"}}],
         "hostUsers": false,
     }});
@@ -79,7 +79,7 @@ fn what_is_not_honoured_is_named_with_its_place() {
         refused,
         ["spec.containers[0].livenessProbe.grpc", "spec.hostUsers", "spec.volumes[0].nfs"]
     );
-    let warned = ["spec.containers[1].securityContext.seccompProfile.type"];
+    let warned = ["spec.containers[1].securityContext.appArmorProfile.type"];
     assert_eq!(paths(&findings.warned), warned);
 }
 

@@ -158,6 +158,7 @@ impl Actor {
             pod_logs_dir: &config.pod_logs_dir,
             dns,
             domain: &config.cluster_domain,
+            seccomp_profiles: &config.seccomp_profiles(),
         };
         cri_config::sandbox(&self.pod, &self.spec, &plan)
     }

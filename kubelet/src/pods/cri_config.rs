@@ -1,7 +1,7 @@
 //! The sandbox and container configurations that the runtime is given: pure.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use corten_api_cri::v1;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
@@ -20,6 +20,8 @@ pub(crate) struct SandboxPlan<'a> {
     pub(crate) pod_logs_dir: &'a Path,
     pub(crate) dns: v1::DnsConfig,
     pub(crate) domain: &'a str,
+    /// Where the node's seccomp profiles are.
+    pub(crate) seccomp_profiles: &'a Path,
 }
 
 /// The pod's hostname and, if it has a subdomain, the domain below which it is known.
@@ -78,7 +80,7 @@ pub(crate) fn sandbox(pod: &Pod, spec: &PodSpec, plan: &SandboxPlan<'_>) -> v1::
         annotations: meta.annotations.clone().unwrap_or_default(),
         linux: Some(v1::LinuxPodSandboxConfig {
             cgroup_parent: plan.cgroup_parent.to_owned(),
-            security_context: Some(security::sandbox(spec)),
+            security_context: Some(security::sandbox(spec, plan.seccomp_profiles)),
             sysctls: sysctls.map(|s| (s.name.clone(), s.value.clone())).collect(),
             resources: Some(v1::LinuxContainerResources {
                 cpu_shares: resources::shares(cpu),
@@ -125,6 +127,8 @@ pub(crate) struct ContainerPlan {
     pub(crate) mounts: Vec<v1::Mount>,
     pub(crate) memory_capacity_bytes: i64,
     pub(crate) unified_cgroups: bool,
+    /// Where the node's seccomp profiles are.
+    pub(crate) seccomp_profiles: PathBuf,
 }
 
 /// The configuration of one container.
@@ -178,7 +182,7 @@ pub(crate) fn container(
         tty: container.tty == Some(true),
         linux: Some(v1::LinuxContainerConfig {
             resources: Some(resources),
-            security_context: Some(security::container(spec, container)),
+            security_context: Some(security::container(spec, container, &plan.seccomp_profiles)),
         }),
         ..Default::default()
     }

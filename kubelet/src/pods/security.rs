@@ -1,5 +1,7 @@
 //! From security contexts to CRI. What the spec leaves open is left to the runtime's defaults.
 
+use std::path::Path;
+
 use corten_api_cri::v1;
 use k8s_openapi::api::core::v1::{Container, PodSpec, SeccompProfile};
 
@@ -59,13 +61,21 @@ fn namespaces(spec: &PodSpec, pid: v1::NamespaceMode) -> v1::NamespaceOption {
     }
 }
 
-/// Only `Unconfined` reaches the runtime: admission has warned of a `RuntimeDefault` that the node
-/// cannot give and refused all else.
-fn seccomp(_asked: Option<&SeccompProfile>) -> v1::SecurityProfile {
-    v1::SecurityProfile {
-        profile_type: v1::security_profile::ProfileType::Unconfined.into(),
-        ..v1::SecurityProfile::default()
-    }
+/// `Localhost` names a file below the node's `profiles`; API validation has refused a path that
+/// leads out of there. What no profile is asked for runs unconfined, as upstream's kubelet has it
+/// without `--seccomp-default`.
+fn seccomp(asked: Option<&SeccompProfile>, profiles: &Path) -> v1::SecurityProfile {
+    use v1::security_profile::ProfileType;
+    let (kind, localhost_ref) = match asked.map(|profile| profile.type_.as_str()) {
+        Some("RuntimeDefault") => (ProfileType::RuntimeDefault, String::new()),
+        Some("Localhost") => {
+            let name = asked.and_then(|profile| profile.localhost_profile.as_deref());
+            let path = profiles.join(name.unwrap_or_default());
+            (ProfileType::Localhost, path.to_string_lossy().into_owned())
+        }
+        _ => (ProfileType::Unconfined, String::new()),
+    };
+    v1::SecurityProfile { profile_type: kind.into(), localhost_ref }
 }
 
 fn groups(spec: &PodSpec) -> Vec<i64> {
@@ -91,7 +101,7 @@ fn is_privileged(container: &Container) -> bool {
 }
 
 /// The security context of the sandbox.
-pub(crate) fn sandbox(spec: &PodSpec) -> v1::LinuxSandboxSecurityContext {
+pub(crate) fn sandbox(spec: &PodSpec, profiles: &Path) -> v1::LinuxSandboxSecurityContext {
     let context = spec.security_context.as_ref();
     v1::LinuxSandboxSecurityContext {
         namespace_options: Some(namespaces(spec, v1::NamespaceMode::Container)),
@@ -100,7 +110,7 @@ pub(crate) fn sandbox(spec: &PodSpec) -> v1::LinuxSandboxSecurityContext {
         supplemental_groups: groups(spec),
         supplemental_groups_policy: groups_policy(spec).into(),
         privileged: super::model::containers(spec).any(|(_, c)| is_privileged(c)),
-        seccomp: Some(seccomp(context.and_then(|c| c.seccomp_profile.as_ref()))),
+        seccomp: Some(seccomp(context.and_then(|c| c.seccomp_profile.as_ref()), profiles)),
         ..v1::LinuxSandboxSecurityContext::default()
     }
 }
@@ -109,6 +119,7 @@ pub(crate) fn sandbox(spec: &PodSpec) -> v1::LinuxSandboxSecurityContext {
 pub(crate) fn container(
     spec: &PodSpec,
     container: &Container,
+    profiles: &Path,
 ) -> v1::LinuxContainerSecurityContext {
     let pod = spec.security_context.as_ref();
     let own = container.security_context.as_ref();
@@ -140,7 +151,7 @@ pub(crate) fn container(
         no_new_privs: !privileged && own.and_then(|c| c.allow_privilege_escalation) == Some(false),
         masked_paths: list(&MASKED),
         readonly_paths: list(&READ_ONLY),
-        seccomp: Some(seccomp(profile)),
+        seccomp: Some(seccomp(profile, profiles)),
         ..v1::LinuxContainerSecurityContext::default()
     }
 }
@@ -196,12 +207,32 @@ mod tests {
             &serde_json::json!({"runAsUser": 2, "allowPrivilegeEscalation": false,
                 "capabilities": {"drop": ["ALL"]}}),
         );
-        let made = container(&spec, &spec.containers[0]);
+        let made = container(&spec, &spec.containers[0], Path::new("/profiles"));
         assert_eq!(made.run_as_user.map(|u| u.value), Some(2));
         assert_eq!(made.supplemental_groups, [8, 7]);
         assert!(made.no_new_privs);
         assert_eq!(made.capabilities.unwrap().drop_capabilities, ["ALL"]);
         assert!(made.masked_paths.iter().any(|p| p == "/proc/kcore"));
+    }
+
+    #[test]
+    fn a_seccomp_profile_reaches_the_runtime() {
+        use v1::security_profile::ProfileType;
+        let profile = |kind: &str, file: Option<&str>| serde_json::json!({"seccompProfile": {"type": kind, "localhostProfile": file}});
+        let of = |pod: &serde_json::Value, own: &serde_json::Value| {
+            let spec = spec(pod, own);
+            let made = container(&spec, &spec.containers[0], Path::new("/profiles"));
+            let profile = made.seccomp.unwrap();
+            (profile.profile_type(), profile.localhost_ref)
+        };
+        let none = serde_json::json!({});
+        assert_eq!(of(&none, &none), (ProfileType::Unconfined, String::new()));
+        let default = profile("RuntimeDefault", None);
+        assert_eq!(of(&default, &none), (ProfileType::RuntimeDefault, String::new()));
+        let local = profile("Localhost", Some("team/a.json"));
+        let expected = (ProfileType::Localhost, "/profiles/team/a.json".to_owned());
+        assert_eq!(of(&default, &local), expected);
+        assert_eq!(of(&default, &profile("Unconfined", None)).0, ProfileType::Unconfined);
     }
 
     #[test]

@@ -221,6 +221,7 @@ impl Actor {
             mounts,
             memory_capacity_bytes: self.host.memory_capacity_bytes,
             unified_cgroups: self.host.cgroups.is_unified(),
+            seccomp_profiles: self.host.config.seccomp_profiles(),
         };
         Ok(cri_config::container(&self.pod, &self.spec, container, plan))
     }

@@ -11,7 +11,7 @@
 //! Entry: [`serve`] with a [`Config`].
 //!
 //! Non-goals: Kubernetes objects (a kubelet's business), running containers itself, Windows.
-//! Not there yet, and refused by name: user namespaces, devices and CDI, seccomp and AppArmor
+//! Not there yet, and refused by name: user namespaces, devices and CDI, AppArmor
 //! profiles, SELinux labels, checkpoints, pod metrics.
 //!
 //! Privileges: root.

@@ -193,13 +193,13 @@ fn selinux(options: Option<&SeLinuxOption>, at: &str) -> Outcome<()> {
     Ok(())
 }
 
-fn profile(profile: Option<&SecurityProfile>, field: &str, what: &str) -> Outcome<()> {
+fn app_armor(profile: Option<&SecurityProfile>, field: &str) -> Outcome<()> {
     match profile.map(SecurityProfile::profile_type) {
         None | Some(ProfileType::Unconfined) => Ok(()),
         Some(asked @ (ProfileType::RuntimeDefault | ProfileType::Localhost)) => {
             Err(OperationError::unsupported(
                 format!("{field} ({})", asked.as_str_name()),
-                format!("{what} profiles are not there yet; Unconfined is"),
+                "AppArmor profiles are not there yet; Unconfined is",
             ))
         }
     }
@@ -354,19 +354,15 @@ fn container_security(
         }
         return Ok(());
     }
-    profile(security.seccomp.as_ref(), &format!("{at}.seccomp"), "seccomp")?;
-    profile(security.apparmor.as_ref(), &format!("{at}.apparmor"), "AppArmor")?;
+    spec::seccomp::asked(security)?;
+    app_armor(security.apparmor.as_ref(), &format!("{at}.apparmor"))?;
     #[expect(deprecated, reason = "older kubelets still say it here")]
-    for (name, value) in [
-        ("apparmor_profile", &security.apparmor_profile),
-        ("seccomp_profile_path", &security.seccomp_profile_path),
-    ] {
-        if !value.is_empty() && value != "unconfined" {
-            return Err(OperationError::unsupported(
-                format!("{at}.{name} ({value})"),
-                "profiles are not there yet; unconfined is",
-            ));
-        }
+    let value = &security.apparmor_profile;
+    if !value.is_empty() && value != "unconfined" {
+        return Err(OperationError::unsupported(
+            format!("{at}.apparmor_profile ({value})"),
+            "profiles are not there yet; unconfined is",
+        ));
     }
     Ok(())
 }

@@ -9,11 +9,13 @@ mod mounts;
 mod namespaces;
 mod process;
 mod resources;
+pub(crate) mod seccomp;
 mod security;
 
 use std::path::Path;
 
 use corten_api_cri::v1::{ContainerConfig, LinuxContainerSecurityContext, PodSandboxConfig};
+use oci_spec::runtime::LinuxSeccomp;
 use serde_json::{Value, json};
 
 use crate::error::Outcome;
@@ -47,6 +49,8 @@ pub(crate) struct SpecInput<'a> {
     pub(crate) host: &'a Host,
     /// The machine's devices; needed for privileged containers alone.
     pub(crate) devices: &'a [HostDevice],
+    /// The seccomp profile that the request names, where it is a file of this machine.
+    pub(crate) local_seccomp: Option<&'a LinuxSeccomp>,
 }
 
 impl SpecInput<'_> {
@@ -82,6 +86,10 @@ pub(crate) fn build(input: &SpecInput<'_>) -> Outcome<Value> {
                 input.sandbox.metadata.as_ref().map(|m| &m.namespace),
         },
     });
+    let capabilities = &spec["process"]["capabilities"];
+    if let Some(profile) = seccomp::build(&security, capabilities, input.local_seccomp)? {
+        spec["linux"]["seccomp"] = json!(profile);
+    }
     if security.privileged {
         spec["linux"]["devices"] = security::devices(input.devices);
     }

@@ -55,7 +55,7 @@ pub fn with_cluster(test: impl FnOnce(&mut Cluster) -> Result<()> + Send) {
             panic!("{error:?}\n--- the server's log ends:\n{log}");
         }
         if let Err(error) = reset {
-            panic!("the cluster was not taken down: {error:?}");
+            panic!("the cluster was not taken down: {error:?}\n--- the server's log ended:\n{log}");
         }
     };
     if owns_machine() {

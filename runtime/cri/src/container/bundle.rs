@@ -60,6 +60,7 @@ pub(super) fn write(images: &Arc<dyn Images>, request: &Request) -> Outcome<Linu
     let files = UserFiles::read(root.as_fd()).map_err(file_error("read users in", &rootfs))?;
     let user = user::resolve(&security, &request.image.config.user, &files)?;
     make_sources(request)?;
+    let local_seccomp = spec::seccomp::read(&security)?;
     let devices = if security.privileged {
         host::devices().map_err(file_error("list the devices in", Path::new("/dev")))?
     } else {
@@ -78,6 +79,7 @@ pub(super) fn write(images: &Arc<dyn Images>, request: &Request) -> Outcome<Linu
         cgroup_path: &request.container.cgroup_path,
         host: &request.host,
         devices: &devices,
+        local_seccomp: local_seccomp.as_ref(),
     })?;
     let path = request.dir.join(CONFIG);
     put(&path, &spec).map_err(file_error("write", &path))?;

@@ -60,6 +60,7 @@ fn build_in(sandbox: &PodSandboxConfig, container: &ContainerConfig, host: &Host
         cgroup_path: "/pods/c",
         host,
         devices: &[device],
+        local_seccomp: None,
     })
     .unwrap();
     // What an OCI runtime would say to it.
@@ -444,8 +445,8 @@ fn what_is_not_honoured_is_refused_by_name() {
             "config.mounts[0].host_path: \"data\" is no absolute path",
         ),
         (
-            secured(|security| security.seccomp = profile(ProfileType::RuntimeDefault)),
-            "config.linux.security_context.seccomp (RuntimeDefault) is not supported",
+            secured(|security| security.seccomp = profile(ProfileType::Localhost)),
+            "config.linux.security_context.seccomp.localhost_ref: \"\" is no absolute path",
         ),
         (
             secured(|security| security.apparmor = profile(ProfileType::Localhost)),
@@ -483,6 +484,52 @@ fn what_is_not_honoured_is_refused_by_name() {
     }
     let unconfined = secured(|security| security.seccomp = profile(ProfileType::Unconfined));
     refuse::container(&unconfined, &pod("web"), &host()).unwrap();
+}
+
+#[test]
+fn a_default_filter_grows_with_the_capabilities() {
+    let filtered = |add: &[&str]| {
+        let container = secured(|security| {
+            security.seccomp = Some(SecurityProfile {
+                profile_type: ProfileType::RuntimeDefault.into(),
+                localhost_ref: String::new(),
+            });
+            security.capabilities = Some(Capability {
+                add_capabilities: add.iter().map(|name| (*name).to_owned()).collect(),
+                ..Capability::default()
+            });
+        });
+        build_in(&pod("web"), &container, &host())["linux"]["seccomp"].clone()
+    };
+    let plain = filtered(&[]);
+    assert_eq!(plain["defaultAction"], "SCMP_ACT_ERRNO");
+    assert!(!plain.to_string().contains("\"mount\""), "{plain}");
+    assert!(filtered(&["SYS_ADMIN"]).to_string().contains("\"mount\""));
+    let none = build_in(&pod("web"), &config("nginx"), &host());
+    assert!(none["linux"]["seccomp"].is_null(), "{none}");
+}
+
+#[test]
+fn a_profile_of_the_node_is_read_or_named() {
+    use crate::spec::seccomp;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("profile.json");
+    let security = LinuxContainerSecurityContext {
+        seccomp: Some(SecurityProfile {
+            profile_type: ProfileType::Localhost.into(),
+            localhost_ref: path.display().to_string(),
+        }),
+        ..LinuxContainerSecurityContext::default()
+    };
+    let error = seccomp::read(&security).unwrap_err().to_string();
+    assert!(error.contains("profile.json"), "{error}");
+    std::fs::write(&path, "{\"defaultAction\": \"NONE\"}").unwrap();
+    let error = seccomp::read(&security).unwrap_err().to_string();
+    assert!(error.contains("profile.json") && error.contains("NONE"), "{error}");
+    std::fs::write(&path, "{\"defaultAction\": \"SCMP_ACT_ALLOW\"}").unwrap();
+    assert!(seccomp::read(&security).unwrap().is_some());
+    let privileged = LinuxContainerSecurityContext { privileged: true, ..security };
+    assert!(seccomp::read(&privileged).unwrap().is_none());
 }
 
 #[test]
