@@ -10,6 +10,7 @@ pub(crate) mod downward;
 mod env;
 mod hosts;
 pub(crate) mod labels;
+mod logs;
 pub(crate) mod model;
 mod mounts;
 mod observe;

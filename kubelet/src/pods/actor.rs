@@ -17,7 +17,7 @@ use super::core::{Action, Stop, Trouble};
 use super::cri_config::{self, SandboxPlan};
 use super::model::{self, Observed, PodUid};
 use super::tell::Teller;
-use super::{dns, stop};
+use super::{dns, logs, stop};
 use crate::error::chain;
 use crate::host::Host;
 use crate::volumes::{self, Ready};
@@ -211,7 +211,7 @@ impl Actor {
     /// knows whose they are.
     async fn release(&self) -> Done {
         *self.volumes.lock().await = None;
-        self.remove_logs().await;
+        logs::remove(&self.host.config.pod_logs_dir, &self.uid).await;
         if let Err(error) = volumes::tear_down(self.host.pod_folder(&self.uid)).await {
             return Done::Again(error.message());
         }
@@ -222,20 +222,6 @@ impl Actor {
             Ok(Ok(())) => Done::Released,
             Ok(Err(error)) => Done::Again(chain(&error)),
             Err(error) => Done::Again(error.to_string()),
-        }
-    }
-
-    /// Logs are a convenience; that they stay behind must not keep a pod from going.
-    async fn remove_logs(&self) {
-        let meta = &self.pod.metadata;
-        let text = |v: &Option<String>| v.clone().unwrap_or_default();
-        let logs =
-            super::labels::log_folder(&text(&meta.namespace), &text(&meta.name), self.uid.as_str());
-        let logs = self.host.config.pod_logs_dir.join(logs);
-        if let Err(error) = tokio::fs::remove_dir_all(&logs).await
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            tracing::warn!(folder = %logs.display(), %error, "logs not removed");
         }
     }
 

@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::labels;
 use super::model::PodUid;
+use super::{labels, logs};
 use crate::cri::CriError;
 use crate::error::chain;
 use crate::host::Host;
@@ -77,6 +77,7 @@ async fn clean_one(host: &Host, uid: &PodUid, sandboxes: &[String]) -> Result<()
         host.cri.stop_sandbox(sandbox).await.map_err(text)?;
         host.cri.remove_sandbox(sandbox).await.map_err(text)?;
     }
+    logs::remove(&host.config.pod_logs_dir, uid).await;
     volumes::tear_down(host.pod_folder(uid)).await.map_err(|error| error.message())?;
     let (cgroups, gone) = (host.cgroups.clone(), uid.clone());
     match tokio::task::spawn_blocking(move || cgroups.remove_pod(&gone)).await {

@@ -16,6 +16,8 @@ mod kubectl;
 mod limits;
 #[path = "main/manifests.rs"]
 mod manifests;
+#[path = "main/seccomp.rs"]
+mod seccomp;
 #[path = "main/wrong.rs"]
 mod wrong;
 

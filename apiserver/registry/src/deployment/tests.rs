@@ -78,7 +78,9 @@ fn validation() {
     );
     check(
         &[("selector", Value::Null)],
-        &expect![[r#"Deployment.apps "web" is invalid: spec.selector: Required value"#]],
+        &expect![[
+            r#"Deployment.apps "web" is invalid: [spec.selector: Required value, spec.template.metadata.labels: Invalid value: {"app":"web"}: `selector` does not match template `labels`]"#
+        ]],
     );
     check(
         &[("selector", json!({}))],

@@ -126,7 +126,7 @@ fn config_maps() {
     check(
         "ConfigMap",
         json!({"metadata": {"name": "a", "namespace": "a"}, "data": {"a": "x".repeat(2 << 20)}}),
-        &expect![[r#"ConfigMap "a" is invalid: : Too long: may not be more than 1048576 bytes"#]],
+        &expect![[r#"ConfigMap "a" is invalid: []: Too long: may not be more than 1048576 bytes"#]],
     );
 }
 

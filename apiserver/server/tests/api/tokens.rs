@@ -95,17 +95,6 @@ async fn keys_can_be_discovered() {
 }
 
 #[tokio::test]
-async fn impersonation_is_refused_and_not_ignored() {
-    let cluster = Cluster::start().await;
-    let request = http::Request::get(PODS)
-        .header("impersonate-user", "jane")
-        .body(Full::<Bytes>::default())
-        .unwrap();
-    let message = send(cluster.admin(), request).await.refused(400, "BadRequest");
-    assert!(message.contains("impersonate-user is not supported"), "{message}");
-}
-
-#[tokio::test]
 async fn nobody_in_particular_sees_health_and_little_else() {
     let cluster = Cluster::start().await;
     let get =

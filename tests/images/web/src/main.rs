@@ -3,7 +3,8 @@
 //! `GET /` tells who answers; `/healthz` is 200 until `POST /unready` makes it 503 and
 //! `POST /ready` 200 again; `POST /eat?mib=N` takes memory and keeps it; `POST /fork?n=N` starts
 //! processes that sleep; `POST /spin?seconds=N` keeps one cpu busy; `POST /exit?code=N` ends it.
-//! Arguments, in place of serving: `eat MIB`, `fork N`, `spin SECONDS`, `exit CODE`, `echo TEXT…`.
+//! Arguments, in place of serving: `eat MIB`, `fork N`, `spin SECONDS`, `exit CODE`, `echo TEXT…`,
+//! `show FILE`.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -33,9 +34,20 @@ fn main() -> ExitCode {
         Some("spin") => spin(number(1).unwrap_or(10)),
         Some("exit") => return ExitCode::from(u8::try_from(number(1).unwrap_or(0)).unwrap_or(1)),
         Some("sleep") => std::thread::sleep(Duration::from_secs(number(1).unwrap_or(3600).into())),
+        Some("show") => {
+            match std::fs::read_to_string(arguments.get(1).map_or("", String::as_str)) {
+                Ok(text) => say(&text),
+                Err(error) => {
+                    say(&format!("show: {error}"));
+                    return ExitCode::FAILURE;
+                }
+            }
+        }
         Some("echo") => say(&arguments[1..].join(" ")),
         Some(other) => {
-            say(&format!("{other}: unknown; use serve, eat, fork, spin, exit, sleep or echo"));
+            say(&format!(
+                "{other}: unknown; use serve, eat, fork, spin, exit, sleep, echo or show"
+            ));
             return ExitCode::from(2);
         }
     }

@@ -55,7 +55,7 @@ fn every_generator_makes_its_object() {
                 ("describe deployment d", "0 desired"),
                 ("describe namespace other", "Active"),
                 ("describe endpointslice kubernetes", "6443"),
-                ("describe lease node-1 -n kube-node-lease", "Holder Identity:  node-1"),
+                ("describe lease node-1 -n kube-node-lease", "Holder Identity:         node-1"),
             ],
         )
     });
