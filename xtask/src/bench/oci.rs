@@ -119,8 +119,8 @@ fn sample_all(
                 report.add(&runtime.name, bundle.seccomp, step, sample);
             }
         }
-        // Who comes first pays for all: the first process that is moved between v1 cgroups after a
-        // pause waits for a grace period of RCU (10 ms and more), those soon after it do not.
+        // Moving a process between v1 cgroups can wait for a grace period of RCU (10 ms and more),
+        // which those that come soon after do not: nobody is first in every round.
         able.rotate_left(1);
     }
     Ok(())

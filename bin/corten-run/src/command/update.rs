@@ -138,8 +138,11 @@ const MEMORY: &[Flag<Update>] = &[
     Flag::value(
         "kernel-memory",
         Takes::Text("BYTES"),
-        "No kernel has it now",
-        |_update: &mut Update, _value| Ok(()),
+        "Refused: no kernel has it now",
+        |update: &mut Update, value| {
+            update.memory.set_kernel(some(value, value::bytes)?);
+            Ok(())
+        },
     )
     .hidden(),
     Flag::value(
