@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use corten_runtime_cgroup::{Cgroup, CgroupPath, Hierarchies};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -74,13 +76,13 @@ fn stop_server(config: &Config) -> Result<()> {
     let Some(pid) = lock::holder(&config.run_dir)? else { return Ok(()) };
     let process = match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(process) => process,
-        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        Err(Errno::SRCH) => return Ok(()),
         Err(errno) => return Err(errno).context("find the server's process"),
     };
     for (signal, limit) in [(Signal::TERM, STOP_MAX), (Signal::KILL, KILL_MAX)] {
         match pidfd_send_signal(&process, signal) {
             Ok(()) => {}
-            Err(rustix::io::Errno::SRCH) => return Ok(()),
+            Err(Errno::SRCH) => return Ok(()),
             Err(errno) => return Err(errno).context("stop the server"),
         }
         let mut ends = [PollFd::new(&process, PollFlags::IN)];
@@ -141,28 +143,48 @@ fn names(folder: &Path) -> Result<Vec<String>> {
 }
 
 /// Unmounts all that is mounted in these folders, the newest first. A folder that is itself a
-/// mount point is somebody's disk: it stays mounted.
+/// mount point is somebody's disk: it stays mounted. A mount below which a later one hides it is
+/// not reached by its path; it belongs to whoever sees it.
 fn unmount_below(folders: &[&Path]) -> Result<()> {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").context("read the mounts")?;
-    for target in mount_points(&mounts).iter().rev() {
-        if folders.iter().any(|folder| target != folder && target.starts_with(folder)) {
-            unmount(target, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
-                .with_context(|| format!("unmount {}", target.display()))?;
+    let mounts =
+        std::fs::read_to_string("/proc/thread-self/mountinfo").context("read the mounts")?;
+    for Mount { id, point } in parse_mounts(&mounts).iter().rev() {
+        if folders.iter().any(|folder| point != folder && point.starts_with(folder))
+            && mounted_at(point)? == Some(*id)
+        {
+            unmount(point, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW)
+                .with_context(|| format!("unmount {}", point.display()))?;
         }
     }
     Ok(())
 }
 
-/// The fifth field of each line; white space in it is written in octal (proc(5)).
-fn mount_points(mountinfo: &str) -> Vec<PathBuf> {
-    mountinfo
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .map(|field| {
-            let plain = field.replace("\\040", " ").replace("\\011", "\t").replace("\\012", "\n");
-            PathBuf::from(plain.replace("\\134", "\\"))
-        })
-        .collect()
+/// Which mount a path leads to.
+fn mounted_at(path: &Path) -> Result<Option<u64>> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    match statx(CWD, path, flags, StatxFlags::MNT_ID) {
+        Ok(found) => Ok(Some(found.stx_mnt_id)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(errno).with_context(|| format!("look at {}", path.display())),
+    }
+}
+
+/// A line of proc_pid_mountinfo(5).
+#[derive(Debug, PartialEq, Eq)]
+struct Mount {
+    id: u64,
+    point: PathBuf,
+}
+
+/// White space in a path is written in octal.
+fn parse_mounts(mountinfo: &str) -> Vec<Mount> {
+    let parse = |line: &str| {
+        let mut fields = line.split(' ');
+        let id = fields.next()?.parse().ok()?;
+        let point = fields.nth(3)?.replace("\\040", " ").replace("\\011", "\t");
+        Some(Mount { id, point: point.replace("\\012", "\n").replace("\\134", "\\").into() })
+    };
+    mountinfo.lines().filter_map(parse).collect()
 }
 
 fn remove_network() -> Result<()> {
@@ -211,11 +233,38 @@ fn remove_tree(path: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use corten_tests_harness::{NamespaceOptions, in_new_namespaces, is_root, skip_unless};
+    use rustix::mount::{MountFlags, mount};
+
     use super::*;
 
     #[test]
     fn mount_points_with_spaces_are_understood() {
         let line = r"36 35 98:0 /mnt1 /run/a\040b rw,noatime master:1 - ext3 /dev/root rw";
-        assert_eq!(mount_points(line), [PathBuf::from("/run/a b")]);
+        assert_eq!(parse_mounts(line), [Mount { id: 36, point: PathBuf::from("/run/a b") }]);
+    }
+
+    #[test]
+    fn what_a_later_mount_hides_is_left_alone() {
+        skip_unless!(is_root(), "mounting needs root");
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().join("run");
+        let [own, inner] = [run.join("corten"), run.join("corten/inner")];
+        let tmpfs = |target: &Path| mount("tmpfs", target, "tmpfs", MountFlags::empty(), None);
+        let left = in_new_namespaces(NamespaceOptions { net: false, cgroup: false }, || {
+            std::fs::create_dir_all(&inner).unwrap();
+            tmpfs(&inner).unwrap();
+            tmpfs(&run).unwrap();
+            std::fs::create_dir_all(&own).unwrap();
+            for name in ["a", "a/b", "a"] {
+                std::fs::create_dir_all(own.join(name)).unwrap();
+                tmpfs(&own.join(name)).unwrap();
+            }
+            unmount_below(&[&own]).unwrap();
+            let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
+            let mounts = parse_mounts(&mounts).into_iter().map(|mount| mount.point);
+            mounts.filter(|point| point.starts_with(folder.path())).collect::<Vec<_>>()
+        });
+        assert_eq!(left, [inner, run]);
     }
 }
