@@ -1,6 +1,8 @@
 //! One cgroup in every hierarchy.
 
-use std::os::fd::BorrowedFd;
+use std::ffi::CString;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -22,6 +24,15 @@ pub struct Cgroup {
     path: CgroupPath,
     /// In the order of the hierarchies; all of one cgroup's.
     handles: Vec<Files>,
+}
+
+/// A file that a thread joins a v1 cgroup by: it writes `0`.
+#[derive(Debug)]
+pub struct TasksFile {
+    /// Open for writing.
+    pub file: OwnedFd,
+    /// What it is called, for an error.
+    pub path: CString,
 }
 
 impl Cgroup {
@@ -139,21 +150,29 @@ impl Cgroup {
         self.handles.iter().try_for_each(|files| files.write("cgroup.procs", pid))
     }
 
-    /// The files that a process writes its pid to, in order to join every hierarchy but the one of
-    /// [`Cgroup::clone_into_fd`]: for a child that joins before it executes anything foreign.
+    /// The files that a process writes `0` to, in order to join every hierarchy but the one of
+    /// [`Cgroup::clone_into_fd`]: for a child with one thread, before it executes anything foreign.
+    ///
+    /// `tasks` and not `cgroup.procs`: for a thread that moves itself the kernel needs no lock on
+    /// all thread groups, whose writer waits for a grace period of RCU (10 ms and more).
     ///
     /// # Errors
     /// When one cannot be opened.
-    pub fn procs_to_join(&self) -> Result<Vec<std::os::fd::OwnedFd>, Error> {
+    pub fn tasks_to_join(&self) -> Result<Vec<TasksFile>, Error> {
         self.handles
             .iter()
             .filter(|files| files.version() == Version::V1)
-            .map(|files| files.open("cgroup.procs", OFlags::WRONLY))
+            .map(|files| {
+                let path = files.path().join("tasks").into_os_string().into_vec();
+                // A path that has been opened has no zero byte.
+                let path = CString::new(path).unwrap_or_default();
+                Ok(TasksFile { file: files.open("tasks", OFlags::WRONLY)?, path })
+            })
             .collect()
     }
 
     /// For `clone3` with `CLONE_INTO_CGROUP`: v2's folder, if there is a v2 hierarchy. The v1 ones
-    /// are joined by pid before the child goes on.
+    /// are joined by the child itself ([`Cgroup::tasks_to_join`]).
     #[must_use]
     pub fn clone_into_fd(&self) -> Option<BorrowedFd<'_>> {
         self.unified().map(Files::dir)

@@ -32,7 +32,7 @@ mod resources;
 mod stats;
 mod systemd;
 
-pub use cgroup::Cgroup;
+pub use cgroup::{Cgroup, TasksFile};
 pub use controller::cpu::{shares_from_weight, weight_from_shares};
 pub use error::Error;
 pub use hierarchy::{Hierarchies, Mode, Version};

@@ -20,6 +20,7 @@ use std::cell::Cell;
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use corten_runtime_cgroup::TasksFile;
 use corten_sys_linux::clone::Namespaces;
 use corten_sys_linux::ns::{self, Kind};
 use corten_sys_linux::procfs;
@@ -60,6 +61,8 @@ pub(crate) enum Streams<'a> {
 #[derive(Debug)]
 pub(crate) struct Common<'a> {
     pub(crate) process: &'a Process,
+    /// The v1 cgroups that the process is to be in.
+    pub(crate) cgroups: &'a [TasksFile],
     /// The child's end of the socket to its parent; it moves once, in the child.
     pub(crate) sync: Cell<BorrowedFd<'a>>,
     pub(crate) gate: Gate<'a>,
@@ -134,6 +137,17 @@ impl Target<'_> {
     }
 }
 
+/// What the parent clones: in its cgroups it goes on as something else.
+pub(crate) fn run_in_cgroups(common: &Common<'_>, then: impl FnOnce() -> i32) -> i32 {
+    let joined = common.cgroups.iter().try_for_each(|tasks| {
+        rustix::io::write(&tasks.file, b"0").map(drop).at(Step::Cgroup, tasks.path.as_bytes())
+    });
+    match joined {
+        Ok(()) => then(),
+        Err(failure) => failure.tell(common.sync.get()),
+    }
+}
+
 /// The first process of a container. Returns only to end with a status.
 pub(crate) fn run_init(common: &Common<'_>, plan: &Plan, prepared: &Prepared) -> i32 {
     match init(common, plan, prepared) {
@@ -177,8 +191,7 @@ fn init<'a>(
     prepared: &'a Prepared,
 ) -> Outcome<'a, std::convert::Infallible> {
     begin(common.sync.get())?;
-    // The cgroup namespace's root is where its maker is, so it is made once the parent has put this
-    // process into its cgroup.
+    // The cgroup namespace's root is where its maker is: this process is in its cgroup by now.
     if plan.namespaces.new.contains(Namespaces::CGROUP) {
         ns::unshare(Namespaces::CGROUP).at(Step::Unshare, b"cgroup")?;
     }

@@ -135,8 +135,10 @@ pub fn create(
     };
     let sync = sync::Pair::new()?;
     let (streams, console) = split(stdio);
+    let place = cgroup::Placement::new(group.as_ref()).map_err(|e| cgroup_error(&plan, e))?;
     let common = Common {
         process: &plan.process,
+        cgroups: place.v1(),
         sync: Cell::new(sync.child.as_fd()),
         gate: match &gate {
             OpenGate::Fifo(fd) => Gate::Fifo(fd.as_fd()),
@@ -149,10 +151,8 @@ pub fn create(
             .as_ref()
             .map(|state| StartHooks { hooks: &plan.hooks.start_container, state: state.as_fd() }),
     };
-    let place = cgroup::Placement::new(group.as_ref()).map_err(|e| cgroup_error(&plan, e))?;
     let mut cloned = make_process(&common, &plan, &prepared, &place, parenthood, rights)?;
     undo.process(&cloned, parenthood);
-    place.join(cloned.pid).map_err(|source| cgroup_error(&plan, source))?;
     let parent = sync.into_parent();
     if plan.namespaces.in_two_steps() {
         sync::go(&parent)?;
@@ -210,8 +210,8 @@ fn make_process(
     let error = |source| CreateError::Parent { step: "make the process", source };
     if plan.namespaces.in_two_steps() {
         let user_first = !rights.privileged;
-        return clone3(&args, || child::run_steps(common, plan, prepared, user_first))
-            .map_err(error);
+        let steps = || child::run_steps(common, plan, prepared, user_first);
+        return clone3(&args, || child::run_in_cgroups(common, steps)).map_err(error);
     }
     let _in_pid_namespace = prepared
         .join
@@ -222,7 +222,8 @@ fn make_process(
     // The cgroup namespace is the child's to make, once it is in its cgroup; the time namespace as
     // well, for it must not be in it yet.
     args.namespaces = plan.namespaces.new.without(Namespaces::CGROUP).without(Namespaces::TIME);
-    clone3(&args, || child::run_init(common, plan, prepared)).map_err(error)
+    let init = || child::run_init(common, plan, prepared);
+    clone3(&args, || child::run_in_cgroups(common, init)).map_err(error)
 }
 
 /// An exec brings a program into its time namespace since Linux 6.1; before, it would silently stay

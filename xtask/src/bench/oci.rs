@@ -119,8 +119,7 @@ fn sample_all(
                 report.add(&runtime.name, bundle.seccomp, step, sample);
             }
         }
-        // Moving a process between v1 cgroups can wait for a grace period of RCU (10 ms and more),
-        // which those that come soon after do not: nobody is first in every round.
+        // Nobody is first in every round.
         able.rotate_left(1);
     }
     Ok(())

@@ -44,6 +44,7 @@ macro_rules! steps {
 }
 
 steps! {
+    Cgroup = "write",
     Wait = "wait for",
     Dumpable = "prctl PR_SET_DUMPABLE",
     Session = "setsid",

@@ -1,8 +1,8 @@
 //! The container's cgroup.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
-use corten_runtime_cgroup::{Cgroup, Error, Hierarchies, Systemd, Unit};
+use corten_runtime_cgroup::{Cgroup, Error, Hierarchies, Systemd, TasksFile, Unit};
 use corten_sys_linux::bpf;
 use corten_sys_linux::clone::{CloneArgs, Namespaces, clone3};
 use corten_sys_linux::pidfd::Pidfd;
@@ -178,15 +178,15 @@ fn delegate(plan: &Plan, group: &Cgroup) -> Result<(), Error> {
     Ok(())
 }
 
-/// How a process gets into the cgroup: born in it on v2, moved there on v1.
+/// How a process gets into the cgroup: born in it on v2, by its first steps on v1.
 pub(super) struct Placement<'a> {
     group: Option<&'a Cgroup>,
-    v1: Vec<OwnedFd>,
+    v1: Vec<TasksFile>,
 }
 
 impl<'a> Placement<'a> {
     pub(super) fn new(group: Option<&'a Cgroup>) -> Result<Self, Error> {
-        let v1 = group.map(Cgroup::procs_to_join).transpose()?.unwrap_or_default();
+        let v1 = group.map(Cgroup::tasks_to_join).transpose()?.unwrap_or_default();
         Ok(Self { group, v1 })
     }
 
@@ -195,19 +195,8 @@ impl<'a> Placement<'a> {
         self.group?.clone_into_fd()
     }
 
-    /// Moves the process into the v1 hierarchies, while it still waits.
-    pub(super) fn join(&self, pid: Pid) -> Result<(), Error> {
-        let text = pid.as_raw_nonzero().to_string();
-        for procs in &self.v1 {
-            rustix::io::write(procs, text.as_bytes()).map_err(|source| Error::Write {
-                path: match self.group {
-                    Some(group) => format!("cgroup.procs of {}", group.path().as_str()).into(),
-                    None => "cgroup.procs".into(),
-                },
-                value: text.clone(),
-                source,
-            })?;
-        }
-        Ok(())
+    /// For the child to write to.
+    pub(super) fn v1(&self) -> &[TasksFile] {
+        &self.v1
     }
 }

@@ -86,8 +86,10 @@ pub fn exec(
     };
     let sync = sync::Pair::new()?;
     let (streams, console) = split(stdio);
+    let place = cgroup::Placement::new(group.as_ref()).map_err(error)?;
     let common = Common {
         process: &process,
+        cgroups: place.v1(),
         sync: Cell::new(sync.child.as_fd()),
         gate: Gate::Open,
         streams: streams.borrow(),
@@ -95,7 +97,6 @@ pub fn exec(
         seccomp: seccomp.as_ref(),
         start_hooks: None,
     };
-    let place = cgroup::Placement::new(group.as_ref()).map_err(error)?;
     let mut undo = Undo::default();
     let in_two_steps = !rights.privileged && state.has_namespace(Kind::Pid.name());
     let time = time_namespace(&state)?;
@@ -107,7 +108,6 @@ pub fn exec(
     };
     let mut cloned = make_process(&common, &target, &state, &place, parenthood)?;
     undo.process(&cloned, parenthood);
-    place.join(cloned.pid).map_err(error)?;
     let parent = sync.into_parent();
     if in_two_steps {
         sync::go(&parent)?;
@@ -181,13 +181,15 @@ fn make_process(
     let _on_cpus = common.process.tuning.cpus_initial.as_ref().map(ChildrenOn::new).transpose()?;
     let error = |source| CreateError::Parent { step: "make the process", source };
     if target.in_two_steps {
-        return clone3(&args, || child::run_exec_steps(common, target)).map_err(error);
+        let steps = || child::run_exec_steps(common, target);
+        return clone3(&args, || child::run_in_cgroups(common, steps)).map_err(error);
     }
     let _in_pid_namespace = state
         .has_namespace(Kind::Pid.name())
         .then(|| ChildrenIn::of(target.container))
         .transpose()?;
-    clone3(&args, || child::run_exec(common, target)).map_err(error)
+    let exec = || child::run_exec(common, target);
+    clone3(&args, || child::run_in_cgroups(common, exec)).map_err(error)
 }
 
 /// What the child enters at once: all that the container has of its own but the time namespace. The

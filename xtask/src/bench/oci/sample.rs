@@ -13,6 +13,9 @@ use super::bundle::Bundle;
 
 /// How long a container may take to end.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Before each step. Moving a process between v1 cgroups can wait for a grace period of RCU (10 ms
+/// and more), which a step that comes soon after another does not: after a pause all pay alike.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// What one step took.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -69,6 +72,7 @@ impl Runtime {
         let file = std::fs::File::create(&errors).context("make a file for errors")?;
         let mut command = self.command(bundle, words);
         command.stderr(file);
+        std::thread::sleep(PAUSE);
         let begin = Instant::now();
         let child = command.spawn().with_context(|| format!("start {}", self.path.display()))?;
         let pid = Pid::from_raw(child.id().cast_signed()).context("the child's id")?;
