@@ -15,8 +15,11 @@ pub(crate) struct Lock {
     _file: File,
 }
 
+/// Its name in the run folder.
+pub(crate) const FILE: &str = "server.pid";
+
 fn path(run_dir: &Path) -> PathBuf {
-    run_dir.join("server.pid")
+    run_dir.join(FILE)
 }
 
 impl Lock {

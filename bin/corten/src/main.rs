@@ -5,6 +5,7 @@
 
 mod command;
 mod config;
+mod folders;
 mod identity;
 mod lock;
 mod server;

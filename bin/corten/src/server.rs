@@ -17,6 +17,7 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Config;
+use crate::folders;
 use crate::identity;
 use crate::lock::Lock;
 use paths::Paths;
@@ -33,6 +34,7 @@ type Ended = tokio::sync::mpsc::Sender<anyhow::Error>;
 /// When a component can't start, or ends by itself.
 pub(crate) async fn run(config: Config, stop: impl Future<Output = ()>) -> Result<()> {
     let paths = Paths::new(&config);
+    folders::prepare(&config)?;
     let _only = Lock::take(&config.run_dir)?;
     let node_name = config.node_name()?;
     let node_ip = config.node_ip()?;

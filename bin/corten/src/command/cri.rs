@@ -10,6 +10,7 @@ use corten_task::Tasks;
 use sd_notify::NotifyState;
 
 use crate::config::Config;
+use crate::folders;
 use crate::lock::Lock;
 use crate::server::paths::Paths;
 use crate::server::{STOP_MAX, images, network, notify, until_told};
@@ -46,6 +47,7 @@ pub(crate) fn run(config: Config, options: &Options) -> Result<ExitCode> {
 async fn serve(config: Config, options: &Options) -> Result<()> {
     let stop = until_told()?;
     let paths = Paths::new(&config);
+    folders::prepare(&config)?;
     let _only = Lock::take(&config.run_dir)?;
     let bin_dir = config.bin_dir()?;
     let (root, settings) = (paths.images.clone(), config.images.clone());

@@ -8,8 +8,8 @@ use corten_runtime_image::ImageStore;
 
 use crate::command::print;
 use crate::config::Config;
-use crate::lock;
 use crate::server::images::{Listed, Request, ask, carry_out};
+use crate::{folders, lock};
 
 /// Options of `image`.
 #[derive(Debug, clap::Args)]
@@ -75,6 +75,7 @@ pub(crate) fn run(config: &Config, options: &Options) -> Result<ExitCode> {
 
 /// No server runs: the store is opened here, and no server may start meanwhile.
 fn alone(config: &Config, request: Request) -> Result<Vec<Listed>> {
+    folders::prepare(config)?;
     let _no_server = lock::Lock::take(&config.run_dir)?;
     let store = ImageStore::open(&config.data_dir.join("images"), config.images.clone())?;
     tokio::runtime::Builder::new_multi_thread()

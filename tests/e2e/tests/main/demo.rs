@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 
 use anyhow::{Context as _, Result, ensure};
 use corten_tests_e2e::{get, with_cluster};
@@ -46,6 +47,11 @@ fn the_page_is_served_through_cluster_ip_and_node_port_by_all_pods() {
         })?;
         let subsets = endpoints.subsets.unwrap_or_default();
         ensure!(subsets.iter().flat_map(|s| s.addresses.iter().flatten()).count() == 3);
+        // Tokens and layers with set-uid files are below.
+        for folder in ["/var/lib/corten", "/run/corten"] {
+            let mode = std::fs::metadata(folder)?.permissions().mode() & 0o7777;
+            ensure!(mode == 0o700, "{folder}: mode {mode:o}");
+        }
         Ok(())
     });
 }
