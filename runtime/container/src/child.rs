@@ -137,17 +137,6 @@ impl Target<'_> {
     }
 }
 
-/// What the parent clones: in its cgroups it goes on as something else.
-pub(crate) fn run_in_cgroups(common: &Common<'_>, then: impl FnOnce() -> i32) -> i32 {
-    let joined = common.cgroups.iter().try_for_each(|tasks| {
-        rustix::io::write(&tasks.file, b"0").map(drop).at(Step::Cgroup, tasks.path.as_bytes())
-    });
-    match joined {
-        Ok(()) => then(),
-        Err(failure) => failure.tell(common.sync.get()),
-    }
-}
-
 /// The first process of a container. Returns only to end with a status.
 pub(crate) fn run_init(common: &Common<'_>, plan: &Plan, prepared: &Prepared) -> i32 {
     match init(common, plan, prepared) {
@@ -191,6 +180,9 @@ fn init<'a>(
     prepared: &'a Prepared,
 ) -> Outcome<'a, std::convert::Infallible> {
     begin(common.sync.get())?;
+    if !plan.namespaces.in_two_steps() {
+        join_cgroups(common)?;
+    }
     // The cgroup namespace's root is where its maker is: this process is in its cgroup by now.
     if plan.namespaces.new.contains(Namespaces::CGROUP) {
         ns::unshare(Namespaces::CGROUP).at(Step::Unshare, b"cgroup")?;
@@ -253,6 +245,7 @@ fn init<'a>(
 fn exec<'a>(common: &'a Common<'_>, target: &Target<'_>) -> Outcome<'a, std::convert::Infallible> {
     begin(common.sync.get())?;
     if !target.in_two_steps {
+        join_cgroups(common)?;
         target.enter()?;
     }
     if target.namespaces.contains(Namespaces::USER) {
@@ -293,6 +286,14 @@ fn begin<'a>(sync: BorrowedFd<'_>) -> Outcome<'a, ()> {
     // comes last.
     rustix::process::umask(rustix::fs::Mode::empty());
     rustix::process::setsid().at(Step::Session, b"").map(drop)
+}
+
+/// For the process that the parent made: one that is made by it is born there. Not before the parent
+/// has done its part, which needs a process that lives.
+fn join_cgroups<'a>(common: &'a Common<'_>) -> Outcome<'a, ()> {
+    common.cgroups.iter().try_for_each(|tasks| {
+        rustix::io::write(&tasks.file, b"0").map(drop).at(Step::Cgroup, tasks.path.as_bytes())
+    })
 }
 
 fn wait_for_parent<'a>(sync: BorrowedFd<'_>, what: &'static [u8]) -> Outcome<'a, ()> {

@@ -210,8 +210,8 @@ fn make_process(
     let error = |source| CreateError::Parent { step: "make the process", source };
     if plan.namespaces.in_two_steps() {
         let user_first = !rights.privileged;
-        let steps = || child::run_steps(common, plan, prepared, user_first);
-        return clone3(&args, || child::run_in_cgroups(common, steps)).map_err(error);
+        return clone3(&args, || child::run_steps(common, plan, prepared, user_first))
+            .map_err(error);
     }
     let _in_pid_namespace = prepared
         .join
@@ -222,8 +222,7 @@ fn make_process(
     // The cgroup namespace is the child's to make, once it is in its cgroup; the time namespace as
     // well, for it must not be in it yet.
     args.namespaces = plan.namespaces.new.without(Namespaces::CGROUP).without(Namespaces::TIME);
-    let init = || child::run_init(common, plan, prepared);
-    clone3(&args, || child::run_in_cgroups(common, init)).map_err(error)
+    clone3(&args, || child::run_init(common, plan, prepared)).map_err(error)
 }
 
 /// An exec brings a program into its time namespace since Linux 6.1; before, it would silently stay

@@ -4,14 +4,14 @@
 //! children only: so whoever joins a user namespace has to make one more process there. That one is
 //! the parent's child as well (`CLONE_PARENT`), and this one ends.
 
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::AsFd as _;
 
 use corten_sys_linux::clone::{CloneArgs, Namespaces, clone3_plain};
 use corten_sys_linux::ns::{self, Kind};
 use rustix::process::DumpableBehavior;
 
 use super::report::{At as _, Outcome, SECOND, Step, say_with};
-use super::{Common, Prepared, Target, run_exec, run_init, wait_for_parent};
+use super::{Common, Prepared, Target, join_cgroups, run_exec, run_init, wait_for_parent};
 use crate::plan::Plan;
 
 /// Makes a container's first process. `user_first`: the rights to join come with the user
@@ -22,7 +22,7 @@ pub(super) fn init<'a>(
     prepared: &'a Prepared,
     user_first: bool,
 ) -> Outcome<'a, ()> {
-    begin(common.sync.get())?;
+    begin(common)?;
     let enter = |user: bool| {
         prepared.join.iter().filter(|(kind, _)| (*kind == Kind::User) == user).try_for_each(
             |(kind, namespace)| {
@@ -42,7 +42,7 @@ pub(super) fn init<'a>(
 
 /// Makes one more process in a container.
 pub(super) fn exec<'a>(common: &'a Common<'_>, target: &Target<'_>) -> Outcome<'a, ()> {
-    begin(common.sync.get())?;
+    begin(common)?;
     target.enter()?;
     let args = CloneArgs { callers_parent: true, ..CloneArgs::default() };
     let made = clone3_plain(&args, || run_exec(common, target))
@@ -50,8 +50,9 @@ pub(super) fn exec<'a>(common: &'a Common<'_>, target: &Target<'_>) -> Outcome<'
     say_with(common.sync.get(), SECOND, made.pidfd.as_fd()).at(Step::Wait, b"parent")
 }
 
-fn begin<'a>(sync: BorrowedFd<'_>) -> Outcome<'a, ()> {
-    wait_for_parent(sync, b"parent")?;
+fn begin<'a>(common: &'a Common<'_>) -> Outcome<'a, ()> {
+    wait_for_parent(common.sync.get(), b"parent")?;
+    join_cgroups(common)?;
     // Others in the user namespace that this process comes into must not look into it.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).at(Step::Dumpable, b"")
 }

@@ -181,15 +181,13 @@ fn make_process(
     let _on_cpus = common.process.tuning.cpus_initial.as_ref().map(ChildrenOn::new).transpose()?;
     let error = |source| CreateError::Parent { step: "make the process", source };
     if target.in_two_steps {
-        let steps = || child::run_exec_steps(common, target);
-        return clone3(&args, || child::run_in_cgroups(common, steps)).map_err(error);
+        return clone3(&args, || child::run_exec_steps(common, target)).map_err(error);
     }
     let _in_pid_namespace = state
         .has_namespace(Kind::Pid.name())
         .then(|| ChildrenIn::of(target.container))
         .transpose()?;
-    let exec = || child::run_exec(common, target);
-    clone3(&args, || child::run_in_cgroups(common, exec)).map_err(error)
+    clone3(&args, || child::run_exec(common, target)).map_err(error)
 }
 
 /// What the child enters at once: all that the container has of its own but the time namespace. The

@@ -37,7 +37,7 @@ impl Pair {
     }
 }
 
-/// Lets the child begin: it is in its cgroup, and its ids are mapped.
+/// Lets the child begin: its ids are mapped.
 pub(super) fn go(parent: &OwnedFd) -> Result<(), CreateError> {
     match rustix::net::send(parent, &[0], SendFlags::NOSIGNAL) {
         // A child that is dead already is found out by the wait that follows.
