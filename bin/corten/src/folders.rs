@@ -7,9 +7,11 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 
 use crate::config::Config;
+use crate::lock;
+use crate::server::paths::DATABASE;
 
-/// What the data folder has, by which it is known for one of ours.
-const OURS: [&str; 3] = ["db", "images", "pki"];
+/// What no other program's folder has: of a server, of the images, of the container runtime.
+const OURS: [&str; 4] = [lock::FILE, DATABASE, "images/snapshots", "cri/sandboxes"];
 const PRIVATE: u32 = 0o700;
 
 /// Makes the run folder and the data folder, or closes them to others.
@@ -24,6 +26,7 @@ pub(crate) fn prepare(config: &Config) -> Result<()> {
 fn make_private(folder: &Path, setting: &str) -> Result<()> {
     let make = || -> std::io::Result<u32> {
         if let Some(parent) = folder.parent() {
+            // Those above are not ours to close.
             std::fs::create_dir_all(parent)?;
         }
         match std::fs::DirBuilder::new().mode(PRIVATE).create(folder) {
@@ -50,9 +53,8 @@ fn make_private(folder: &Path, setting: &str) -> Result<()> {
 
 /// Empty, or made by a server.
 fn is_ours(folder: &Path) -> std::io::Result<bool> {
-    let known = OURS.iter().any(|name| folder.join(name).is_dir())
-        || folder.join(crate::lock::FILE).is_file();
-    Ok(known || std::fs::read_dir(folder)?.next().is_none())
+    Ok(OURS.iter().any(|name| folder.join(name).exists())
+        || std::fs::read_dir(folder)?.next().is_none())
 }
 
 #[cfg(test)]
@@ -75,7 +77,8 @@ mod tests {
         let fresh = top.path().join("a/b");
         let (empty, old, foreign) = (folder("empty"), folder("old"), folder("foreign"));
         std::fs::create_dir(old.join("db")).unwrap();
-        std::fs::write(foreign.join("file"), "").unwrap();
+        std::fs::write(old.join(DATABASE), "").unwrap();
+        std::fs::create_dir(foreign.join("db")).unwrap();
         for made in [&fresh, &empty, &old] {
             make_private(made, "dataDir").unwrap();
             assert_eq!(mode(made), 0o700, "{}", made.display());

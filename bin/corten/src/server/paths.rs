@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use crate::config::Config;
 
+/// The objects, in the data folder.
+pub(crate) const DATABASE: &str = "db/corten.redb";
+
 /// The files and folders of a server.
 #[derive(Debug)]
 pub(crate) struct Paths {
@@ -24,7 +27,7 @@ impl Paths {
         let (data, run) = (&config.data_dir, &config.run_dir);
         let cni = data.join("cni");
         Self {
-            database: data.join("db/corten.redb"),
+            database: data.join(DATABASE),
             pki: data.join("pki"),
             images: data.join("images"),
             cri: data.join("cri"),
