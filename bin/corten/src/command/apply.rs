@@ -82,6 +82,7 @@ async fn apply(client: &Client, object: &DynamicObject) -> Result<()> {
     let (resource, capabilities) = pinned_kind(client, &gvk)
         .await
         .with_context(|| format!("{}/{kind} is not known to the API server", types.api_version))?;
+    let failed = || format!("{kind}/{name}");
     let api: Api<DynamicObject> = match capabilities.scope {
         Scope::Cluster => Api::all_with(client.clone(), &resource),
         Scope::Namespaced => {
@@ -89,7 +90,8 @@ async fn apply(client: &Client, object: &DynamicObject) -> Result<()> {
             Api::namespaced_with(client.clone(), &namespace, &resource)
         }
     };
-    let failed = || format!("{kind}/{name}");
+    let object =
+        &with_last_applied(object, capabilities.scope == Scope::Namespaced).with_context(failed)?;
     let word = match api.get_opt(&name).await.with_context(failed)? {
         None => {
             api.create(&PostParams::default(), object).await.with_context(failed)?;
@@ -105,6 +107,37 @@ async fn apply(client: &Client, object: &DynamicObject) -> Result<()> {
     };
     print(&format!("{}/{name} {word}", kind.to_lowercase()));
     Ok(())
+}
+
+/// What kubectl's `apply` compares a manifest with the next time; without it, it warns.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// The object with itself noted, as kubectl writes it: with a namespace and annotations, ordered by
+/// name, and on a line of its own.
+fn with_last_applied(object: &DynamicObject, namespaced: bool) -> Result<DynamicObject> {
+    let mut object = object.clone();
+    if namespaced {
+        object.metadata.namespace.get_or_insert_with(|| "default".to_owned());
+    }
+    object.annotations_mut().remove(LAST_APPLIED);
+    let mut plain = serde_json::to_value(&object).context("write it as JSON")?;
+    plain.sort_all_objects();
+    // Serializing leaves out an empty map, which kubectl does not.
+    if object.annotations().is_empty()
+        && let Some(metadata) = plain["metadata"].as_object_mut()
+    {
+        metadata.shift_insert(0, "annotations".to_owned(), serde_json::json!({}));
+    }
+    // Go's encoder keeps JSON safe inside HTML; these characters are in strings alone.
+    let text = plain
+        .to_string()
+        .replace('&', r"\u0026")
+        .replace('<', r"\u003c")
+        .replace('>', r"\u003e")
+        .replace('\u{2028}', r"\u2028")
+        .replace('\u{2029}', r"\u2029");
+    object.annotations_mut().insert(LAST_APPLIED.to_owned(), text + "\n");
+    Ok(object)
 }
 
 async fn wait(client: &Client, object: &DynamicObject, limit: Duration) -> Result<()> {
@@ -128,5 +161,24 @@ async fn wait(client: &Client, object: &DynamicObject, limit: Duration) -> Resul
              `kubectl describe pods` tell more",
             limit.as_secs()
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manifest_is_noted_as_kubectl_notes_it() {
+        let manifest = serde_json::json!({
+            "kind": "ConfigMap", "apiVersion": "v1",
+            "metadata": { "name": "a", "annotations": { LAST_APPLIED: "old" } },
+            "data": { "z": "<&>", "b": "c" },
+        });
+        let object: DynamicObject = serde_json::from_value(manifest).unwrap();
+        let noted = with_last_applied(&object, true).unwrap();
+        let expected = r#"{"apiVersion":"v1","data":{"b":"c","z":"\u003c\u0026\u003e"},"kind":"ConfigMap","metadata":{"annotations":{},"name":"a","namespace":"default"}}"#;
+        assert_eq!(noted.annotations()[LAST_APPLIED], format!("{expected}\n"));
+        assert_eq!(noted.namespace().as_deref(), Some("default"));
     }
 }

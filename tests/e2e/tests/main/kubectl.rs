@@ -67,6 +67,29 @@ fn a_deployment_lives_its_life_under_kubectl() {
 }
 
 #[test]
+fn what_corten_applied_kubectl_applies_further() {
+    needs_kubectl!();
+    with_cluster(|cluster| {
+        let kubectl = Kubectl::new(cluster.kubeconfig())?;
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("web.yaml");
+        std::fs::write(&file, format!("{}\n---\n{}\n", web(1), service()))?;
+        let file = file.to_string_lossy();
+        let made = cluster.corten(&["apply", &file])?;
+        ensure!(made.lines().all(|line| line.ends_with("created")), "{made}");
+        let output = kubectl.command(&["apply", "-f", &file]).output()?;
+        let [said, warned] = [&output.stdout, &output.stderr].map(|it| String::from_utf8_lossy(it));
+        ensure!(output.status.success() && warned.is_empty(), "{warned}");
+        ensure!(said.lines().count() == 2 && said.lines().all(|line| line.ends_with("unchanged")));
+        let more = kubectl.feed(&["apply", "-f", "-"], Some(&web(2).to_string()))?;
+        ensure!(more.contains("deployment.apps/web configured"), "{more}");
+        let again = cluster.corten(&["apply", &file])?;
+        ensure!(again.contains("deployment/web configured"), "{again}");
+        Ok(())
+    });
+}
+
+#[test]
 fn questions_about_the_cluster_are_answered() {
     needs_kubectl!();
     with_cluster(|cluster| {
