@@ -72,18 +72,21 @@ fn what_corten_applied_kubectl_applies_further() {
     with_cluster(|cluster| {
         let kubectl = Kubectl::new(cluster.kubeconfig())?;
         let folder = tempfile::tempdir()?;
-        let file = folder.path().join("web.yaml");
-        std::fs::write(&file, format!("{}\n---\n{}\n", web(1), service()))?;
-        let file = file.to_string_lossy();
-        let made = cluster.corten(&["apply", &file])?;
+        let [deployment, service] = [("web.json", web(1)), ("service.json", service())]
+            .map(|(name, object)| (folder.path().join(name), object.to_string()));
+        std::fs::write(&deployment.0, deployment.1)?;
+        std::fs::write(&service.0, service.1)?;
+        let [deployment, service] = [deployment.0.to_string_lossy(), service.0.to_string_lossy()];
+        let made = cluster.corten(&["apply", &deployment, &service])?;
         ensure!(made.lines().all(|line| line.ends_with("created")), "{made}");
-        let output = kubectl.command(&["apply", "-f", &file]).output()?;
+        let output = kubectl.command(&["apply", "-f", &deployment, "-f", &service]).output()?;
         let [said, warned] = [&output.stdout, &output.stderr].map(|it| String::from_utf8_lossy(it));
         ensure!(output.status.success() && warned.is_empty(), "{warned}");
-        ensure!(said.lines().count() == 2 && said.lines().all(|line| line.ends_with("unchanged")));
+        let unchanged = said.lines().filter(|line| line.ends_with("unchanged")).count();
+        ensure!(unchanged == 2, "{said}");
         let more = kubectl.feed(&["apply", "-f", "-"], Some(&web(2).to_string()))?;
         ensure!(more.contains("deployment.apps/web configured"), "{more}");
-        let again = cluster.corten(&["apply", &file])?;
+        let again = cluster.corten(&["apply", &deployment])?;
         ensure!(again.contains("deployment/web configured"), "{again}");
         Ok(())
     });
