@@ -306,7 +306,8 @@ fn a_wrong_setting_is_named_with_its_line() {
         ensure!(said.contains("--wrong"), "{said}");
         // The port is taken, and so is the machine.
         let said = refused(cluster, &["server"])?;
-        ensure!(said.contains("runs already"), "{said}");
+        let wanted = format!("runs already, as process {}", cluster.server_pid()?);
+        ensure!(said.contains(&wanted), "{said}");
         Ok(())
     });
 }
